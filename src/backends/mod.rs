@@ -1,0 +1,67 @@
+//! The training port: where a job's directory (DESIGN.md §3, `docs/ARCHITECTURE.md`) is run.
+//!
+//! A backend starts, looks at, and stops; it keeps no state of its own that a restart would lose. The supervisor
+//! (`services/supervisor`) drives it and is the only one who does. Adapter: [`local`].
+
+pub mod local;
+
+use crate::domain::job::Job;
+use async_trait::async_trait;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The job can't be started here; says why and what to do.
+    #[error("{cause}")]
+    Refused { cause: String, next_step: String },
+    #[error("there is no room left on the disk")]
+    Full,
+    #[error("the training process can't be handled: {0}")]
+    Io(String),
+}
+
+/// How a job's process stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunStatus {
+    /// Never started, or its directory is gone.
+    Absent,
+    Running,
+    /// It ended by itself, with this outcome.
+    Ended(RunOutcome),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunOutcome {
+    /// `model/` is whole.
+    Completed,
+    /// Stopped on request; `model/` is whole where the model was to be kept.
+    Stopped,
+    /// `output/failure` says what happened.
+    Failed { message: String },
+    /// Gone without a word: killed from outside, or the machine went down. Can be resumed from a checkpoint.
+    Killed { signal: Option<i32> },
+}
+
+#[async_trait]
+pub trait TrainingBackend: Send + Sync {
+    /// The job's directory on this machine. The caller fills `input/` before `start`.
+    fn directory(&self, job: &Job) -> PathBuf;
+    /// Starts the process on the prepared directory, unless it already runs (then this is a no-op).
+    async fn start(&self, job: &Job) -> Result<(), BackendError>;
+    async fn status(&self, job: &Job) -> Result<RunStatus, BackendError>;
+    /// Reads the output from `offset`: whole lines only, at most `limit` bytes. Returns them and the offset after.
+    async fn output(&self, job: &Job, offset: u64, limit: usize) -> Result<(Vec<String>, u64), BackendError>;
+    /// Asks the process to write a checkpoint (and the model, when `keep`) and end; after `grace` it is killed.
+    async fn stop(&self, job: &Job, keep: bool) -> Result<(), BackendError>;
+    /// Removes the directory.
+    async fn clean(&self, job: &Job) -> Result<(), BackendError>;
+    /// Where the result lies once completed.
+    fn result(&self, job: &Job) -> PathBuf {
+        self.directory(job).join("model")
+    }
+}
+
+/// Is `path` inside `root`, by its components alone?
+pub fn is_inside(root: &Path, path: &Path) -> bool {
+    path.starts_with(root) && path.components().all(|part| !matches!(part, std::path::Component::ParentDir))
+}

@@ -1,0 +1,21 @@
+//! Floor 1: the product's types and rules. No I/O, no clock, no framework; compiled for WASM too.
+//!
+//! - [`ids`]: typed identifiers.
+//! - [`time`]: instants, and the [`time::Clock`] port through which everybody asks for the time.
+//! - [`account`]: e-mail, password, role, user, session.
+//! - [`dataset`]: a dataset's row and its states.
+//! - [`job`]: a training job's row, its states and which may follow which.
+//! - [`event`]: what a running job tells: log lines, metrics, samples, changes of state.
+//! - [`model`]: a finished model and its files.
+//! - [`audit`]: one line of the audit log.
+//! - [`field`]: an error that names the field it is about.
+
+pub mod account;
+pub mod audit;
+pub mod dataset;
+pub mod event;
+pub mod field;
+pub mod ids;
+pub mod job;
+pub mod model;
+pub mod time;

@@ -1,0 +1,252 @@
+//! The metadata port: what the product keeps about people, datasets, jobs and models.
+//!
+//! One trait per area; [`Store`] is all of them. Each method is atomic by itself, and a method that changes something
+//! on a person's behalf takes the [`AuditEntry`] that goes into the log in the same transaction. So a service method
+//! stays one unit of work on every database, DynamoDB's transactions included.
+//!
+//! Adapters: [`sql`] (SQLite and Postgres). `tests/store_conformance.rs` runs one suite over all of them.
+//! Not here: files (see `storage`), rules about who may do what (see `services`).
+
+pub mod sql;
+
+use crate::domain::{
+    account::{Email, Role, Session, User},
+    audit::AuditEntry,
+    dataset::{Dataset, DatasetState},
+    event::{EventBody, JobEvent},
+    ids::{DatasetId, JobId, ModelId, SessionId, UserId},
+    job::{Job, JobState, StopMode},
+    model::Model,
+    time::Instant,
+};
+use async_trait::async_trait;
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A unique value is taken; names the value's kind (`email`, `job name`, `idempotency key`).
+    #[error("{0} is taken")]
+    Taken(&'static str),
+    /// The row is gone, or not in the state that the change needs.
+    #[error("{0} not found")]
+    NotFound(&'static str),
+    /// Somebody else holds the job: the write carried an old lease epoch.
+    #[error("the lease on the job was lost")]
+    LeaseLost,
+    /// The database has no room left.
+    #[error("the database's disk is full")]
+    Full,
+    /// The database can't be reached or did not answer in time.
+    #[error("the database does not answer: {0}")]
+    Unavailable(String),
+    /// A stored value can't be read: a bug, or a database that something else wrote to.
+    #[error("a stored value of {0} can't be read: {1}")]
+    Corrupt(&'static str, String),
+}
+
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// A page of a list, newest first. `next` is the cursor of the following page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<String>,
+}
+
+/// Which page: at most `limit` rows after the row that `cursor` names. A cursor is opaque to callers; one that is
+/// not of our making reads as the first page.
+#[derive(Debug, Clone, Default)]
+pub struct PageRequest {
+    pub cursor: Option<String>,
+    pub limit: usize,
+}
+
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Adds a user; the very first one becomes Admin whatever `role` says, also when several sign up at once.
+    /// Returns the user as stored. `Taken("email")`.
+    async fn create_user(&self, user: &User, audit: &AuditEntry) -> StoreResult<User>;
+    async fn user(&self, id: &UserId) -> StoreResult<Option<User>>;
+    async fn user_by_email(&self, email: &Email) -> StoreResult<Option<User>>;
+    async fn count_users(&self) -> StoreResult<u64>;
+    async fn list_users(&self, page: &PageRequest) -> StoreResult<Page<User>>;
+    async fn set_full_name(&self, id: &UserId, full_name: &str, audit: &AuditEntry) -> StoreResult<()>;
+    /// Sets the hash and ends every session of the user but `keep`.
+    async fn set_password(
+        &self,
+        id: &UserId,
+        password_hash: &str,
+        keep: Option<&SessionId>,
+        audit: Option<&AuditEntry>,
+    ) -> StoreResult<()>;
+    async fn set_role(&self, id: &UserId, role: Role, audit: &AuditEntry) -> StoreResult<()>;
+    /// Disables or enables; disabling ends every session.
+    async fn set_disabled(&self, id: &UserId, disabled: bool, audit: &AuditEntry) -> StoreResult<()>;
+}
+
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Adds a session and, where the user then has more than `keep`, ends the longest unused ones.
+    async fn create_session(&self, session: &Session, keep: usize, audit: &AuditEntry) -> StoreResult<()>;
+    /// The session of this secret with its user, whatever their age or state; the caller applies the limits.
+    async fn session(&self, secret_hash: &str) -> StoreResult<Option<(Session, User)>>;
+    async fn touch_session(&self, id: &SessionId, seen: Instant) -> StoreResult<()>;
+    /// Newest first.
+    async fn list_sessions(&self, user: &UserId) -> StoreResult<Vec<Session>>;
+    /// Ends one session of this user. `NotFound` where it is another's or none.
+    async fn end_session(&self, user: &UserId, id: &SessionId, audit: &AuditEntry) -> StoreResult<()>;
+    /// Ends all sessions of this user but `keep`; returns how many ended.
+    async fn end_other_sessions(
+        &self,
+        user: &UserId,
+        keep: &SessionId,
+        audit: &AuditEntry,
+    ) -> StoreResult<u64>;
+    /// Removes sessions that are over: past `expires_at`, or unused since before `idle_since`.
+    async fn sweep_sessions(&self, now: Instant, idle_since: Instant) -> StoreResult<u64>;
+}
+
+#[async_trait]
+pub trait Datasets: Send + Sync {
+    async fn create_dataset(&self, dataset: &Dataset, audit: &AuditEntry) -> StoreResult<()>;
+    /// The dataset, whoever owns it; the service asks whether the caller may see it.
+    async fn dataset(&self, id: &DatasetId) -> StoreResult<Option<Dataset>>;
+    /// The newest version of each of the user's datasets, newest first.
+    async fn list_datasets(&self, user: &UserId, page: &PageRequest) -> StoreResult<Page<Dataset>>;
+    /// All versions of one dataset, newest first.
+    async fn list_versions(&self, user: &UserId, family: &DatasetId) -> StoreResult<Vec<Dataset>>;
+    /// The newest dataset of this user that was uploaded under this file name.
+    async fn dataset_by_original_name(
+        &self,
+        user: &UserId,
+        original_name: &str,
+    ) -> StoreResult<Option<Dataset>>;
+    /// Those in `checking`, of all users: work to take up again after a restart.
+    async fn datasets_in_state(&self, state: DatasetState) -> StoreResult<Vec<Dataset>>;
+    async fn set_checked_bytes(&self, id: &DatasetId, bytes: u64) -> StoreResult<()>;
+    /// Writes what the check found: state, checked_bytes, rows, format, report, mapping, failure, updated_at.
+    async fn save_check(&self, dataset: &Dataset) -> StoreResult<()>;
+    async fn rename_dataset(
+        &self,
+        id: &DatasetId,
+        name: &str,
+        at: Instant,
+        audit: &AuditEntry,
+    ) -> StoreResult<()>;
+    /// Removes the row unless a job uses it. `Err(Taken("job"))` where one does.
+    async fn delete_dataset(&self, id: &DatasetId, audit: &AuditEntry) -> StoreResult<()>;
+    /// Names of the jobs that use this dataset, newest first.
+    async fn jobs_using_dataset(&self, id: &DatasetId) -> StoreResult<Vec<String>>;
+    /// Sum of bytes of the user's datasets.
+    async fn dataset_bytes(&self, user: &UserId) -> StoreResult<u64>;
+}
+
+/// What a holder writes while it drives a job. `None` leaves a value as it is.
+#[derive(Debug, Clone, Default)]
+pub struct JobUpdate {
+    pub state: Option<JobState>,
+    pub phase: Option<String>,
+    pub step: Option<u64>,
+    pub total_steps: Option<u64>,
+    pub log_offset: Option<u64>,
+    pub train_loss: Option<f64>,
+    pub eval_loss: Option<f64>,
+    pub tokens_per_second: Option<f64>,
+    pub failure: Option<String>,
+    pub next_step: Option<String>,
+    pub started_at: Option<Instant>,
+    pub ended_at: Option<Instant>,
+}
+
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// Adds a queued job and the uses of its datasets. Where the user already made one with this idempotency key,
+    /// nothing is added and that job is returned. `NotFound("dataset")` where a dataset is gone meanwhile.
+    async fn create_job(&self, job: &Job, audit: &AuditEntry) -> StoreResult<Job>;
+    async fn job(&self, id: &JobId) -> StoreResult<Option<Job>>;
+    async fn job_by_name(&self, name: &str) -> StoreResult<Option<Job>>;
+    async fn list_jobs(&self, user: &UserId, page: &PageRequest) -> StoreResult<Page<Job>>;
+    /// How many of the user's jobs are not final.
+    async fn count_active_jobs(&self, user: &UserId) -> StoreResult<u64>;
+    /// How many queued jobs go before this one; `None` where it is not queued.
+    async fn queue_position(&self, id: &JobId) -> StoreResult<Option<u64>>;
+
+    /// Takes up to `limit` jobs nobody holds, queued or left by a holder whose lease ran out, and leases them to
+    /// `owner` until `until`, one epoch up. Jobs in a running state come first (they were taken over), then the
+    /// queue in fair order: the user with fewest running jobs first, then the oldest job.
+    async fn claim_jobs(
+        &self,
+        owner: &str,
+        now: Instant,
+        until: Instant,
+        limit: usize,
+    ) -> StoreResult<Vec<Job>>;
+    /// Extends the lease; answers what the person asked for meanwhile (stop). `LeaseLost` for an old epoch.
+    async fn heartbeat(&self, id: &JobId, epoch: u64, until: Instant) -> StoreResult<Option<StopMode>>;
+    /// Writes the update and appends the events with the next sequence numbers, in one transaction, when `epoch` is
+    /// still the lease's. Returns the last sequence number. A state may only follow as `JobState::may_become` says
+    /// (the same state again is no change).
+    async fn record(
+        &self,
+        id: &JobId,
+        epoch: u64,
+        update: &JobUpdate,
+        events: &[(Instant, EventBody)],
+    ) -> StoreResult<u64>;
+    /// Counts a new try: attempt + 1, log_offset back to 0.
+    async fn next_attempt(&self, id: &JobId, epoch: u64) -> StoreResult<u32>;
+    /// Gives the lease back, so that another holder may claim at once.
+    async fn release(&self, id: &JobId, epoch: u64) -> StoreResult<()>;
+
+    /// Asks for a stop. A queued job is `stopped` at once; the holder of a running one sees it at its next heartbeat.
+    /// Returns the state after. A final job stays as it is.
+    async fn request_stop(
+        &self,
+        id: &JobId,
+        mode: StopMode,
+        at: Instant,
+        audit: &AuditEntry,
+    ) -> StoreResult<JobState>;
+    async fn describe_job(&self, id: &JobId, title: &str, notes: &str, audit: &AuditEntry)
+    -> StoreResult<()>;
+    /// Removes a final job with its events. `NotFound` where it is not final.
+    async fn delete_job(&self, id: &JobId, audit: &AuditEntry) -> StoreResult<()>;
+
+    /// Events with `seq > after`, in order, at most `limit`.
+    async fn events(&self, id: &JobId, after: u64, limit: usize) -> StoreResult<Vec<JobEvent>>;
+    /// Events of one kind with `seq > after`, in order, at most `limit`.
+    async fn events_of_kind(
+        &self,
+        id: &JobId,
+        kind: &str,
+        after: u64,
+        limit: usize,
+    ) -> StoreResult<Vec<JobEvent>>;
+    /// The last `limit` events of one kind, in order.
+    async fn last_events_of_kind(&self, id: &JobId, kind: &str, limit: usize) -> StoreResult<Vec<JobEvent>>;
+}
+
+#[async_trait]
+pub trait Models: Send + Sync {
+    /// Adds a model; where the job already has one (a crash after the first try), that one is replaced.
+    async fn create_model(&self, model: &Model) -> StoreResult<()>;
+    async fn model(&self, id: &ModelId) -> StoreResult<Option<Model>>;
+    async fn model_of_job(&self, job: &JobId) -> StoreResult<Option<Model>>;
+    async fn list_models(&self, user: &UserId, page: &PageRequest) -> StoreResult<Page<Model>>;
+    async fn rename_model(&self, id: &ModelId, name: &str, audit: &AuditEntry) -> StoreResult<()>;
+    async fn delete_model(&self, id: &ModelId, audit: &AuditEntry) -> StoreResult<()>;
+}
+
+#[async_trait]
+pub trait AuditLog: Send + Sync {
+    /// For refusals and downloads, which change nothing else.
+    async fn audit(&self, entry: &AuditEntry) -> StoreResult<()>;
+    async fn list_audit(&self, page: &PageRequest) -> StoreResult<Page<AuditEntry>>;
+}
+
+/// The whole port.
+#[async_trait]
+pub trait Store: Accounts + Sessions + Datasets + Jobs + Models + AuditLog {
+    /// One cheap question, for `/ready`.
+    async fn ping(&self) -> StoreResult<()>;
+}

@@ -77,8 +77,10 @@ pub trait Accounts: Send + Sync {
         id: &UserId,
         password_hash: &str,
         keep: Option<&SessionId>,
-        audit: Option<&AuditEntry>,
+        audit: &AuditEntry,
     ) -> StoreResult<()>;
+    /// The same password under newer parameters: no session ends, nothing to audit.
+    async fn set_password_hash(&self, id: &UserId, password_hash: &str) -> StoreResult<()>;
     async fn set_role(&self, id: &UserId, role: Role, audit: &AuditEntry) -> StoreResult<()>;
     /// Disables or enables; disabling ends every session.
     async fn set_disabled(&self, id: &UserId, disabled: bool, audit: &AuditEntry) -> StoreResult<()>;

@@ -1,0 +1,266 @@
+//! Configuration from the environment, checked once at start: all mistakes are listed at once, each with its variable.
+//!
+//! Every setting has a default that works on a fresh machine. `.env` is read by `main` before this.
+
+use std::{fmt, net::IpAddr, net::SocketAddr, path::PathBuf};
+
+/// Everything the server can be told. Cheap to clone; handed down, never global.
+#[derive(Clone)]
+pub struct Config {
+    /// `LEPTOS_SITE_ADDR`: where to listen.
+    pub site_addr: SocketAddr,
+    /// `BASE_URL`: how browsers reach the site; decides about `Secure` cookies.
+    pub base_url: url::Url,
+    /// `DATA_DIR`: database, objects and running jobs of a single node.
+    pub data_dir: PathBuf,
+    /// `DATABASE_URL`: `sqlite://PATH` or `postgres://…`. Holds a password: never logged.
+    pub database_url: String,
+    /// `STORAGE_URL`: `file://PATH`.
+    pub storage_dir: PathBuf,
+    /// `MODELS_DIR`: base models in the Hugging Face layout, one directory each.
+    pub models_dir: PathBuf,
+    /// `LEPTOS_SITE_ROOT`: the built site (CSS, WASM, htmx, icons).
+    pub site_root: PathBuf,
+    /// `REGISTRATION`: who may make an account.
+    pub registration: Registration,
+    /// `MAX_UPLOAD_BYTES`: one file's limit.
+    pub max_upload_bytes: u64,
+    /// `MAX_PARALLEL_JOBS`: local training jobs at the same time.
+    pub max_parallel_jobs: usize,
+    /// `TRUSTED_PROXIES`: peers whose `X-Forwarded-For` is believed, comma-separated.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Anybody.
+    Open,
+    /// Nobody but the very first account.
+    Closed,
+}
+
+/// All mistakes of a configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<String>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the configuration has {} mistake(s):", self.0.len())?;
+        self.0.iter().try_for_each(|mistake| writeln!(f, "  - {mistake}"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl Config {
+    /// Reads the settings through `get` (`std::env::var` in the server).
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader { get: &get, mistakes: Vec::new() };
+        let site_addr =
+            reader.parsed("LEPTOS_SITE_ADDR", "127.0.0.1:5000", "an address and port like 127.0.0.1:5000");
+        let default_base = site_addr.map_or_else(
+            || "http://127.0.0.1:5000".to_owned(),
+            |addr: SocketAddr| {
+                format!(
+                    "http://{}:{}",
+                    if addr.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host(addr.ip()) },
+                    addr.port()
+                )
+            },
+        );
+        let base_url = reader.base_url(&default_base);
+        let data_dir = PathBuf::from(reader.text("DATA_DIR", "./data"));
+        let database_url = reader.database_url(&data_dir);
+        let storage_dir = reader.storage_dir(&data_dir);
+        let models_dir = PathBuf::from(reader.text("MODELS_DIR", &data_dir.join("models").to_string_lossy()));
+        let site_root = PathBuf::from(reader.text("LEPTOS_SITE_ROOT", "target/site"));
+        let registration = reader.registration();
+        let max_upload_bytes = reader.parsed("MAX_UPLOAD_BYTES", "5368709120", "a number of bytes");
+        let max_parallel_jobs = reader.parsed("MAX_PARALLEL_JOBS", "1", "a whole number");
+        if max_parallel_jobs == Some(0) {
+            reader
+                .mistakes
+                .push("MAX_PARALLEL_JOBS is 0: no job would ever start. Use 1 or more.".to_owned());
+        }
+        let trusted_proxies = reader.proxies();
+        match (site_addr, base_url, max_upload_bytes, max_parallel_jobs) {
+            (Some(site_addr), Some(base_url), Some(max_upload_bytes), Some(max_parallel_jobs))
+                if reader.mistakes.is_empty() =>
+            {
+                Ok(Self {
+                    site_addr,
+                    base_url,
+                    data_dir,
+                    database_url,
+                    storage_dir,
+                    models_dir,
+                    site_root,
+                    registration,
+                    max_upload_bytes,
+                    max_parallel_jobs,
+                    trusted_proxies,
+                })
+            }
+            _ => Err(ConfigErrors(reader.mistakes)),
+        }
+    }
+
+    /// Browsers speak https to us: cookies carry `Secure` and the `__Host-` prefix.
+    pub fn secure_cookies(&self) -> bool {
+        self.base_url.scheme() == "https"
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("site_addr", &self.site_addr)
+            .field("base_url", &self.base_url.as_str())
+            .field("data_dir", &self.data_dir)
+            .field("database", &self.database_url.split(':').next().unwrap_or_default())
+            .field("storage_dir", &self.storage_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+fn host(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+struct Reader<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+    mistakes: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn text(&self, name: &str, default: &str) -> String {
+        (self.get)(name).filter(|value| !value.trim().is_empty()).unwrap_or_else(|| default.to_owned())
+    }
+
+    fn parsed<T: std::str::FromStr>(&mut self, name: &str, default: &str, what: &str) -> Option<T> {
+        let text = self.text(name, default);
+        let value = text.trim().parse().ok();
+        if value.is_none() {
+            self.mistakes.push(format!("{name} is \"{text}\", but must be {what}."));
+        }
+        value
+    }
+
+    fn base_url(&mut self, default: &str) -> Option<url::Url> {
+        let text = self.text("BASE_URL", default);
+        let Ok(url) = url::Url::parse(&text) else {
+            self.mistakes
+                .push(format!("BASE_URL is \"{text}\", but must be a URL like https://tuner.example.com."));
+            return None;
+        };
+        let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        match url.scheme() {
+            "https" => Some(url),
+            "http" if loopback => Some(url),
+            "http" => {
+                self.mistakes.push(format!(
+                    "BASE_URL is \"{text}\": plain http is allowed on loopback only, since cookies would travel unprotected. Use https."
+                ));
+                None
+            }
+            _ => {
+                self.mistakes.push(format!("BASE_URL is \"{text}\", but must begin with https://."));
+                None
+            }
+        }
+    }
+
+    fn database_url(&mut self, data_dir: &std::path::Path) -> String {
+        let default = format!("sqlite://{}", data_dir.join("llm-tuner.db").display());
+        let url = self.text("DATABASE_URL", &default);
+        if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            // The value may hold a password: only its scheme is repeated.
+            let scheme = url.split("://").next().unwrap_or_default();
+            self.mistakes.push(format!(
+                "DATABASE_URL begins with \"{}\", but must begin with sqlite:// or postgres://.",
+                scheme.chars().take(20).collect::<String>()
+            ));
+        }
+        url
+    }
+
+    fn storage_dir(&mut self, data_dir: &std::path::Path) -> PathBuf {
+        let default = format!("file://{}", data_dir.join("objects").display());
+        let url = self.text("STORAGE_URL", &default);
+        match url.strip_prefix("file://") {
+            Some(path) if !path.is_empty() => PathBuf::from(path),
+            _ => {
+                self.mistakes.push(format!("STORAGE_URL is \"{url}\", but must be file://DIRECTORY."));
+                PathBuf::new()
+            }
+        }
+    }
+
+    fn registration(&mut self) -> Registration {
+        match self.text("REGISTRATION", "open").trim() {
+            "open" => Registration::Open,
+            "closed" => Registration::Closed,
+            other => {
+                self.mistakes.push(format!("REGISTRATION is \"{other}\", but must be open or closed."));
+                Registration::Closed
+            }
+        }
+    }
+
+    fn proxies(&mut self) -> Vec<IpAddr> {
+        let text = self.text("TRUSTED_PROXIES", "");
+        let (good, bad): (Vec<_>, Vec<_>) = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(|part| part.parse::<IpAddr>().map_err(|_| part.to_owned()))
+            .partition(Result::is_ok);
+        for part in bad.into_iter().filter_map(Result::err) {
+            self.mistakes.push(format!("TRUSTED_PROXIES holds \"{part}\", which is not an IP address."));
+        }
+        good.into_iter().filter_map(Result::ok).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+        Config::read(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn nothing_set_is_a_working_configuration() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.site_addr.to_string(), "127.0.0.1:5000");
+        assert_eq!(config.database_url, "sqlite://./data/llm-tuner.db");
+        assert!(!config.secure_cookies());
+    }
+
+    #[test]
+    fn all_mistakes_are_listed_at_once_and_no_password_is_repeated() {
+        let errors = read(&[
+            ("LEPTOS_SITE_ADDR", "nowhere"),
+            ("BASE_URL", "http://tuner.example.com"),
+            ("DATABASE_URL", "mysql://root:hunter2@db/x"),
+            ("STORAGE_URL", "ftp://x"),
+            ("REGISTRATION", "maybe"),
+            ("MAX_PARALLEL_JOBS", "0"),
+            ("MAX_UPLOAD_BYTES", "5 GB"),
+            ("TRUSTED_PROXIES", "10.0.0.1, proxy"),
+        ])
+        .unwrap_err();
+        assert_eq!(errors.0.len(), 8, "{errors}");
+        assert!(!errors.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let config = read(&[("DATABASE_URL", "postgres://tuner:hunter2@db/tuner")]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

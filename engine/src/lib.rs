@@ -1,1 +1,11 @@
-//! Engine.
+//! The embedded engine: fine-tunes and runs decoder-only language models (GPT-2 family) on the CPU.
+//!
+//! Knows nothing of the web, of users or of jobs' life cycles.
+
+pub mod config;
+pub mod kernels;
+pub mod lora;
+pub mod model;
+pub mod rng;
+pub mod schedule;
+pub mod tensor;

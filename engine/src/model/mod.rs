@@ -1,0 +1,226 @@
+//! A GPT-2 model: its weights, how it is made, and the passes over it.
+//!
+//! The passes live in files of their own: `forward` and `backward` for training, `cached` for generation.
+//! Not for files (the checkpoint reader hands in tensors) and not for updating weights (the trainer does).
+
+mod batch;
+mod parameters;
+
+pub use batch::{Batch, IGNORE, LossSum};
+pub use parameters::Parameter;
+pub(crate) use parameters::{Adapter, Block, Layout, Linear, Norm, ParameterId, Start};
+
+use crate::config::{ConfigError, Gpt2Config};
+use crate::lora::LoraConfig;
+use crate::rng::Stream;
+use crate::tensor::TensorMap;
+
+/// Why a model cannot be made or run on what it was given.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ModelError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the weights lack the tensor {name} (expected shape {expected:?}); is the file complete?")]
+    MissingTensor { name: String, expected: Vec<usize> },
+    #[error("tensor {name} has shape {found:?}, but config.json asks for {expected:?}")]
+    WrongShape { name: String, expected: Vec<usize>, found: Vec<usize> },
+    #[error("the weights hold a tensor {name} that config.json does not describe; is it of another model?")]
+    UnexpectedTensor { name: String },
+    #[error(
+        "lora_target_modules: there is no module {module}; choose from c_attn, attn.c_proj, c_fc, mlp.c_proj, c_proj"
+    )]
+    UnknownModule { module: String },
+    #[error("lora: {field} is {value}, but must be {must}")]
+    LoraBounds { field: &'static str, value: String, must: &'static str },
+    #[error("the model has an adapter already; merge it first")]
+    LoraAttached,
+    #[error("the model has no adapter")]
+    NoLora,
+    #[error(
+        "token {token} is outside the vocabulary of {vocab_size}; the tokenizer belongs to another model"
+    )]
+    TokenOutOfRange { token: u32, vocab_size: usize },
+    #[error("a sequence of {length} tokens is longer than the model's {limit} positions")]
+    SequenceTooLong { length: usize, limit: usize },
+    #[error(
+        "a batch needs as many targets as tokens and sequence lengths above 0 that add up to them: {tokens} tokens, {targets} targets, lengths sum to {lengths}"
+    )]
+    MalformedBatch { tokens: usize, targets: usize, lengths: usize },
+}
+
+/// A GPT-2 model with all its weights in f32, and possibly a LoRA adapter.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub(crate) config: Gpt2Config,
+    pub(crate) layout: Layout,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) lora: Option<LoraConfig>,
+}
+
+impl Model {
+    /// A new model with random weights; the same seed gives the same weights.
+    pub fn init(config: Gpt2Config, seed: u64) -> Result<Self, ModelError> {
+        config.validate()?;
+        let (layout, wanted) = parameters::plan(&config);
+        let stream = Stream::new(seed);
+        let fill = |(i, w): (usize, parameters::Wanted)| {
+            let count = w.shape.iter().product();
+            let values = match w.start {
+                Start::Constant(value) => vec![value; count],
+                Start::Normal(std) => {
+                    let stream = stream.child(i as u64);
+                    (0..count as u64).map(|j| (stream.normal(j) * f64::from(std)) as f32).collect()
+                }
+            };
+            Parameter { name: w.name, shape: w.shape, values, trainable: true }
+        };
+        let parameters = wanted.into_iter().enumerate().map(fill).collect();
+        Ok(Self { config, layout, parameters, lora: None })
+    }
+
+    /// A model with given weights. Names may lack the `transformer.` prefix, and mask buffers
+    /// (`attn.bias`, `attn.masked_bias`), which old files carry, are passed over.
+    pub fn from_tensors(config: Gpt2Config, tensors: TensorMap) -> Result<Self, ModelError> {
+        config.validate()?;
+        let (layout, wanted) = parameters::plan(&config);
+        let mut tensors: TensorMap = tensors
+            .into_iter()
+            .filter(|(name, _)| !name.ends_with(".attn.bias") && !name.ends_with(".attn.masked_bias"))
+            .map(|(name, tensor)| match name.starts_with("transformer.") || name.starts_with("lm_head.") {
+                true => (name, tensor),
+                false => (format!("transformer.{name}"), tensor),
+            })
+            .collect();
+        if config.tie_word_embeddings {
+            tensors.remove("lm_head.weight");
+        }
+        let mut parameters = Vec::with_capacity(wanted.len());
+        for w in wanted {
+            parameters.push(take(&mut tensors, w.name, w.shape)?);
+        }
+        match tensors.into_keys().next() {
+            Some(name) => Err(ModelError::UnexpectedTensor { name }),
+            None => Ok(Self { config, layout, parameters, lora: None }),
+        }
+    }
+
+    /// The base weights: Hugging Face name, shape, values. A tied head is not repeated.
+    pub fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, &[f32])> {
+        self.base().iter().map(|p| (p.name.clone(), p.shape.clone(), p.values.as_slice()))
+    }
+
+    /// Number of base weights.
+    pub fn parameter_count(&self) -> usize {
+        self.base().iter().map(|p| p.values.len()).sum()
+    }
+
+    /// Number of weights that training changes.
+    pub fn trainable_parameter_count(&self) -> usize {
+        self.parameters.iter().filter(|p| p.trainable).map(|p| p.values.len()).sum()
+    }
+
+    pub fn config(&self) -> &Gpt2Config {
+        &self.config
+    }
+
+    /// The adapter's settings, if there is one.
+    pub fn lora(&self) -> Option<&LoraConfig> {
+        self.lora.as_ref()
+    }
+
+    /// The values of one weight.
+    pub(crate) fn values(&self, id: ParameterId) -> &[f32] {
+        &self.parameters[id.0].values
+    }
+
+    /// Number of entries of `parameters` that are the base model's; the adapter's follow them.
+    pub(crate) fn base_len(&self) -> usize {
+        // Scale and shift of 2 norms, weight and bias of 4 dense layers; 2 embeddings, the last norm.
+        let head = usize::from(!self.config.tie_word_embeddings);
+        4 + 12 * self.config.n_layer + head
+    }
+
+    fn base(&self) -> &[Parameter] {
+        &self.parameters[..self.base_len()]
+    }
+}
+
+/// Takes one tensor out of a map, with the shape it must have.
+pub(crate) fn take(
+    tensors: &mut TensorMap,
+    name: String,
+    expected: Vec<usize>,
+) -> Result<Parameter, ModelError> {
+    match tensors.remove(&name) {
+        None => Err(ModelError::MissingTensor { name, expected }),
+        Some(t) if t.shape != expected || t.data.len() != expected.iter().product::<usize>() => {
+            Err(ModelError::WrongShape { name, expected, found: t.shape })
+        }
+        Some(t) => Ok(Parameter { name, shape: expected, values: t.data, trainable: true }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Tensor;
+
+    fn small(tied: bool) -> Gpt2Config {
+        Gpt2Config {
+            n_embd: 8,
+            n_head: 2,
+            n_layer: 2,
+            n_positions: 6,
+            tie_word_embeddings: tied,
+            ..Gpt2Config::nano(11)
+        }
+    }
+
+    fn map(model: &Model) -> TensorMap {
+        model.tensors().map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() })).collect()
+    }
+
+    #[test]
+    fn weights_survive_a_round_trip_with_and_without_prefix() {
+        for tied in [true, false] {
+            let model = Model::init(small(tied), 1).unwrap();
+            assert_eq!(model.parameter_count(), small(tied).parameter_count());
+            assert_eq!(model.trainable_parameter_count(), model.parameter_count());
+            let bare: TensorMap = map(&model)
+                .into_iter()
+                .map(|(name, t)| (name.strip_prefix("transformer.").unwrap_or(&name).to_owned(), t))
+                .chain([("h.0.attn.bias".to_owned(), Tensor::default())])
+                .collect();
+            let again = Model::from_tensors(small(tied), bare).unwrap();
+            assert_eq!(map(&again), map(&model));
+        }
+    }
+
+    #[test]
+    fn a_missing_wrong_or_unexpected_tensor_is_named() {
+        let model = Model::init(small(true), 1).unwrap();
+        let name = "transformer.h.1.mlp.c_fc.weight";
+        let mut tensors = map(&model);
+        tensors.remove(name);
+        let error = Model::from_tensors(small(true), tensors).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("[8, 32]"), "{error}");
+
+        let mut tensors = map(&model);
+        tensors.insert(name.into(), Tensor { shape: vec![32, 8], data: vec![0.0; 256] });
+        let error = Model::from_tensors(small(true), tensors).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("[8, 32]") && error.contains("[32, 8]"), "{error}");
+
+        let mut tensors = map(&model);
+        tensors.insert("transformer.h.2.ln_1.weight".into(), Tensor::default());
+        let error = Model::from_tensors(small(true), tensors).unwrap_err().to_string();
+        assert!(error.contains("h.2.ln_1"), "{error}");
+    }
+
+    #[test]
+    fn starting_weights_follow_the_seed() {
+        let (a, b, c) =
+            (Model::init(small(true), 1), Model::init(small(true), 1), Model::init(small(true), 2));
+        assert_eq!(map(a.as_ref().unwrap()), map(&b.unwrap()));
+        assert_ne!(map(&a.unwrap()), map(&c.unwrap()));
+    }
+}

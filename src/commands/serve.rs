@@ -1,0 +1,117 @@
+//! `llm-tuner serve`: builds every part, hands each what it needs, serves until a signal, and ends in order.
+
+use crate::{
+    backends::local::LocalBackend,
+    config::Config,
+    services::{Services, context::Environment, supervisor},
+    storage::disk::DiskStorage,
+    store::sql::SqlStore,
+    web::{assets::Assets, router, state::AppState},
+};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How long open requests and tasks may take to end after a signal.
+const GRACE: Duration = Duration::from_secs(25);
+
+pub fn run() -> ExitCode {
+    let config = match Config::read(|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("LLM Tuner can't start: {errors}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow)
+        .and_then(|runtime| runtime.block_on(serve(config)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "LLM Tuner can't go on");
+            eprintln!("LLM Tuner can't go on: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn anyhow(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Box::new(error)
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    std::fs::create_dir_all(&config.data_dir)
+        .map_err(|error| format!("the folder {} can't be made: {error} (set DATA_DIR)", config.data_dir.display()))?;
+    let _lock = lock(&config)?;
+    let assets = Assets::load(&config.site_root)?;
+    let env = Environment::system();
+    let store = Arc::new(SqlStore::connect(&config.database_url).await?);
+    let storage = Arc::new(DiskStorage::open(&config.storage_dir)?);
+    let program = std::env::current_exe()?;
+    let backend = Arc::new(LocalBackend::new(config.data_dir.join("jobs"), program));
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+
+    let services = Arc::new(Services::new(&config, env.clone(), store.clone(), storage.clone(), stop.clone()));
+    let settings = supervisor::Settings { max_parallel: config.max_parallel_jobs, ..supervisor::Settings::new(&config) };
+    let supervisor = supervisor::Supervisor::new(store, storage, backend, env.clock.clone(), settings, services.hub.clone());
+    tasks.spawn(supervisor.run(stop.clone()));
+    services.start(&tasks);
+
+    let listener = tokio::net::TcpListener::bind(config.site_addr)
+        .await
+        .map_err(|error| format!("{} can't be listened on: {error} (set LEPTOS_SITE_ADDR)", config.site_addr))?;
+    let addr = listener.local_addr()?;
+    let state = AppState { config: Arc::new(config), assets: Arc::new(assets), services };
+    tracing::info!(url = %state.config.base_url, %addr, "LLM Tuner is ready");
+    println!("LLM Tuner is ready at {}", state.config.base_url);
+
+    let app = router::router(state).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            signal().await;
+            tracing::info!("ending: no new work is taken");
+            stop.cancel();
+        }
+    });
+    let served = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    // Open streams end when `stop` is cancelled; a client that never reads can't hold us longer than GRACE.
+    tokio::select! {
+        result = async { served.await } => result?,
+        () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {}
+    }
+    stop.cancel();
+    tasks.close();
+    if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+        tracing::warn!("some tasks did not end in time");
+    }
+    Ok(())
+}
+
+/// One server a data folder: a second one would run the same jobs in the same directories.
+fn lock(config: &Config) -> Result<nix::fcntl::Flock<std::fs::File>, Failure> {
+    let path = config.data_dir.join(".lock");
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(|_| {
+        format!("another LLM Tuner uses the folder {}. End it, or set DATA_DIR to another folder.", config.data_dir.display())
+            .into()
+    })
+}
+
+async fn signal() {
+    let interrupt = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! { () = interrupt => {}, () = terminate => {} }
+}

@@ -1,0 +1,55 @@
+//! All services, built once and handed to the web floor.
+
+use crate::{config::Config, storage::Storage, store::Store};
+use super::{accounts::Accounts, context::Environment, supervisor::JobHub};
+use std::{sync::Arc, time::Duration};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// All services, built once.
+pub struct Services {
+    pub env: Environment,
+    pub accounts: Accounts,
+    /// Tells who waits for news of a job.
+    pub hub: JobHub,
+    /// Cancelled when the server ends: open streams watch it.
+    pub stop: CancellationToken,
+    store: Arc<dyn Store>,
+    storage: Arc<dyn Storage>,
+}
+
+impl Services {
+    pub fn new(
+        config: &Config,
+        env: Environment,
+        store: Arc<dyn Store>,
+        storage: Arc<dyn Storage>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            accounts: Accounts::new(store.clone(), env.clone(), config.registration),
+            hub: JobHub::default(),
+            env,
+            stop,
+            store,
+            storage,
+        }
+    }
+
+    /// Starts the background work that is no training.
+    pub fn start(self: &Arc<Self>, tasks: &TaskTracker) {
+        let services = Arc::clone(self);
+        tasks.spawn(async move {
+            let mut hourly = tokio::time::interval(Duration::from_secs(3600));
+            while services.stop.run_until_cancelled(hourly.tick()).await.is_some() {
+                if let Err(error) = services.accounts.sweep().await {
+                    tracing::warn!(%error, "sessions that are over could not be removed");
+                }
+            }
+        });
+    }
+
+    /// Do database and storage answer?
+    pub async fn ready(&self) -> (bool, bool) {
+        (self.store.ping().await.is_ok(), self.storage.ping().await.is_ok())
+    }
+}

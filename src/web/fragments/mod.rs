@@ -1,0 +1,8 @@
+//! Pieces of pages that htmx asks for, under `/-/`. GET only; each renders the same view function as its page.
+
+use super::state::AppState;
+use axum::Router;
+
+pub fn router() -> Router<AppState> {
+    Router::new()
+}

@@ -1,0 +1,109 @@
+//! The whole route table, on one screen, and the layers around it.
+
+use super::{api, fragments, middleware, pages, state::AppState};
+use axum::{
+    Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{StatusCode, header},
+    middleware::{from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use leptos::prelude::provide_context;
+use std::time::Duration;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer, CompressionLevel,
+        predicate::{NotForContentType, Predicate, SizeAbove},
+    },
+    csrf::CsrfLayer,
+    services::ServeDir,
+    timeout::TimeoutLayer,
+};
+
+/// A form's body; uploads have a limit of their own.
+const FORM_LIMIT: usize = 2 * 1024 * 1024;
+/// How long an answer may take to begin.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+pub fn router(state: AppState) -> Router {
+    let (api, description) = api::parts();
+    let quick = Router::new()
+        // Pages: GET, whole without JavaScript.
+        .route("/", get(pages::overview::page))
+        .route("/sign-in", get(pages::accounts::sign_in))
+        .route("/register", get(pages::accounts::register))
+        .route("/settings", get(pages::accounts::settings))
+        .route("/api/docs", get(pages::api_docs::page))
+        // Fragments: what htmx asks for, GET only.
+        .nest("/-", fragments::router())
+        // Server functions: what forms post to.
+        .route("/fn/{*path}", post(server_function))
+        // Operations.
+        .route("/ready", get(api::health::ready))
+        .merge(api)
+        .route("/api/openapi.json", get(|| async move { axum::Json(description) }))
+        .layer(DefaultBodyLimit::max(FORM_LIMIT))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT));
+
+    quick
+        .fallback_service(static_files(&state))
+        .layer(from_fn_with_state(state.clone(), middleware::error_pages::layer))
+        .layer(from_fn(middleware::cache::layer))
+        .layer(from_fn(middleware::headers::layer))
+        .layer(from_fn(middleware::csp::layer))
+        .layer(CsrfLayer::new().with_rejection_response(|_| {
+            super::error::ApiError::with_status(
+                StatusCode::FORBIDDEN,
+                "cross_site",
+                "This request came from another site and was refused.",
+            )
+            .into_response()
+        }))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(compression())
+        .layer(from_fn(middleware::request_id::layer))
+        .with_state(state)
+}
+
+/// Answers a form or an island; `web::functions` has them.
+async fn server_function(State(state): State<AppState>, request: Request<Body>) -> Response {
+    leptos_axum::handle_server_fns_with_context(move || provide_context(state.clone()), request).await.into_response()
+}
+
+/// The built site: hashed files under `/pkg`, icons and samples beside it, compressed ahead of time.
+fn static_files(state: &AppState) -> Router {
+    let files = ServeDir::new(&state.config.site_root)
+        .precompressed_br()
+        .precompressed_gzip()
+        .append_index_html_on_directories(false)
+        .call_fallback_on_method_not_allowed(false);
+    Router::new().fallback_service(files)
+}
+
+/// Pages and JSON, not what is compressed already, and never an event stream: it would be held back.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let predicate = SizeAbove::new(1_400)
+        .and(NotForContentType::SSE)
+        .and(NotForContentType::IMAGES)
+        .and(NotForContentType::const_new("application/octet-stream"))
+        .and(NotForContentType::const_new("application/zip"))
+        .and(NotForContentType::const_new("application/x-ndjson"));
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(predicate)
+}
+
+/// The last resort: a panic is a bug, told in the log, and answered like any other internal error.
+fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
+    let words = cause
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_default();
+    tracing::error!(panic = %words, "a handler panicked");
+    let mut response =
+        super::error::ApiError::from(crate::services::error::ServiceError::Internal("panic".to_owned())).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}

@@ -116,6 +116,22 @@ mod tests {
     }
 
     #[test]
+    fn leptos_toml_and_cargo_toml_agree() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let section = |file: &str| {
+            let text = fs::read_to_string(root.join(file)).unwrap();
+            let (_, after) = text.split_once("[package.metadata.leptos]").unwrap();
+            let lines = after.lines().map(str::trim).take_while(|line| !line.starts_with('['));
+            lines
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert!(!section("Leptos.toml").is_empty());
+        assert_eq!(section("Leptos.toml"), section("Cargo.toml"));
+    }
+
+    #[test]
     fn a_missing_directory_has_no_files() {
         assert!(files_below(Path::new("no such directory")).unwrap().is_empty());
     }

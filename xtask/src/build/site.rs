@@ -66,9 +66,6 @@ impl Site {
     /// its own.
     fn add_wasm(&mut self, wasm: Wasm) -> Result<()> {
         let module = self.add_hashed("wasm", "app", "wasm", wasm.module);
-        if !wasm.glue.contains(MODULE_NAME) {
-            bail!("the JavaScript that wasm-bindgen made does not name {MODULE_NAME}");
-        }
         let contents: Vec<&[u8]> = wasm.snippets.iter().map(|(_, content)| content.as_slice()).collect();
         let snippets_dir = format!("snippets.{}", digest(&contents));
         let glue =

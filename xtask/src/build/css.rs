@@ -1,9 +1,8 @@
-//! The style sheet: Tailwind's utility classes as far as the Rust sources name them, compiled by
-//! encre-css, and the hand-written files of `style/`.
+//! The style sheet: the hand-written files of `style/` in the order of their names, then Tailwind's
+//! utility classes as far as the Rust sources name them, compiled by encre-css.
 //!
-//! Cascade layers give the order, so that it does not depend on where a rule stands: the reset,
-//! then `style/*.css` in the order of their names, then the utilities, which thereby win over
-//! components.
+//! The hand-written files put themselves into cascade layers and the utilities lie in none, so a
+//! utility wins over a component wherever either stands. The reset is in `style/`, too.
 
 use std::fs;
 
@@ -21,21 +20,13 @@ pub fn build(workspace: &Workspace) -> Result<String> {
     };
     let sources = read_all(workspace, "src", "rs")?;
     let styles = read_all(workspace, "style", "css")?;
-    Ok(layered(config, sources.iter().map(String::as_str), &styles.join("\n")))
+    Ok(join(config, sources.iter().map(String::as_str), &styles))
 }
 
-fn layered<'a>(mut config: Config, sources: impl Iterator<Item = &'a str>, styles: &str) -> String {
-    let safelist = std::mem::take(&mut config.safelist);
-    let reset = encre_css::generate([], &config);
-    config.safelist = safelist;
+fn join<'a>(mut config: Config, sources: impl Iterator<Item = &'a str>, styles: &[String]) -> String {
     config.preflight = Preflight::new_none();
     let utilities = encre_css::generate(sources, &config);
-    format!(
-        "@layer reset, components, utilities;\n\
-         @layer reset {{\n{reset}\n}}\n\
-         @layer components {{\n{styles}\n}}\n\
-         @layer utilities {{\n{utilities}\n}}\n"
-    )
+    format!("{}\n{utilities}\n", styles.join("\n"))
 }
 
 fn read_all(workspace: &Workspace, dir: &str, extension: &str) -> Result<Vec<String>> {
@@ -50,14 +41,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn utilities_come_from_the_sources_and_win_over_components() {
+    fn utilities_come_from_the_sources_and_lie_in_no_layer() {
         let source = r#"view! { <p class="md:flex hover:underline">"text"</p> }"#;
-        let css = layered(Config::default(), [source].into_iter(), ".card { display: grid }");
+        let styles = ["@layer components { .card { display: grid } }".to_owned()];
+        let css = join(Config::default(), [source].into_iter(), &styles);
         let at = |text: &str| css.find(text).unwrap_or_else(|| panic!("no {text} in {css}"));
-        assert!(at("@layer components") < at(".card"));
-        assert!(at(".card") < at("@layer utilities"));
-        assert!(at("@layer utilities") < at(r".md\:flex"));
-        assert!(at(r".hover\:underline") > 0);
-        assert_eq!(css.matches("box-sizing").count(), 1, "one reset only");
+        assert!(at(".card") < at(r".md\:flex"));
+        assert!(at(".card") < at(r".hover\:underline"));
+        assert_eq!(css.matches("@layer").count(), 1);
+        assert!(!css.contains("box-sizing"), "the reset is hand-written");
     }
 }

@@ -48,7 +48,7 @@ pub trait Storage: Send + Sync {
     async fn head(&self, key: &str) -> StorageResult<ObjectMeta>;
     /// The bytes in `range`, or all.
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> StorageResult<ByteStream>;
-    /// Copies the object to a file of this machine (which must not exist); a hard link where that is possible.
+    /// Copies the object to a file of this machine (which must not exist). Never a link: the copy may be written to.
     async fn get_file(&self, key: &str, path: &std::path::Path) -> StorageResult<ObjectMeta>;
     /// Removes the object; no error where there is none.
     async fn delete(&self, key: &str) -> StorageResult<()>;

@@ -57,9 +57,14 @@ impl Accounts {
         Self { store, passwords: Passwords::new(), limits: Limits::new(), env, registration }
     }
 
+    /// Is this a fresh server, without a single account?
+    pub async fn nobody_yet(&self) -> ServiceResult<bool> {
+        Ok(self.store.count_users().await? == 0)
+    }
+
     /// May somebody make an account now? Always while there is none.
     pub async fn registration_open(&self) -> ServiceResult<bool> {
-        Ok(self.registration == Registration::Open || self.store.count_users().await? == 0)
+        Ok(self.registration == Registration::Open || self.nobody_yet().await?)
     }
 
     /// Makes an account and signs it in. The first account becomes Admin.

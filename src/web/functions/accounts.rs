@@ -21,7 +21,7 @@ pub async fn register(full_name: String, email: String, password: String) -> Res
     reply(&call, "register", &[("full_name", &full_name), ("email", &email)], result)
 }
 
-#[server(prefix = "/fn", endpoint = "sign-in")]
+#[server(prefix = "/fn", endpoint = "sign_in")]
 pub async fn sign_in(
     email: String,
     password: String,
@@ -35,7 +35,7 @@ pub async fn sign_in(
     reply(&call, "sign-in", &[("email", &email)], result)
 }
 
-#[server(prefix = "/fn", endpoint = "sign-out")]
+#[server(prefix = "/fn", endpoint = "sign_out")]
 pub async fn sign_out() -> Result<(), ServerFnError> {
     let call = Call::new();
     let ended = match call.actor().await {
@@ -48,7 +48,7 @@ pub async fn sign_out() -> Result<(), ServerFnError> {
     reply(&call, "", &[], result)
 }
 
-#[server(prefix = "/fn", endpoint = "set-name")]
+#[server(prefix = "/fn", endpoint = "set_full_name")]
 pub async fn set_full_name(full_name: String) -> Result<(), ServerFnError> {
     let call = Call::new();
     let result = async {
@@ -60,7 +60,7 @@ pub async fn set_full_name(full_name: String) -> Result<(), ServerFnError> {
     reply(&call, "profile", &[("full_name", &full_name)], result)
 }
 
-#[server(prefix = "/fn", endpoint = "change-password")]
+#[server(prefix = "/fn", endpoint = "change_password")]
 pub async fn change_password(old_password: String, new_password: String) -> Result<(), ServerFnError> {
     let call = Call::new();
     let result = async {
@@ -72,7 +72,7 @@ pub async fn change_password(old_password: String, new_password: String) -> Resu
     reply(&call, "password", &[], result)
 }
 
-#[server(prefix = "/fn", endpoint = "end-session")]
+#[server(prefix = "/fn", endpoint = "end_session")]
 pub async fn end_session(id: String) -> Result<(), ServerFnError> {
     let call = Call::new();
     let result = async {
@@ -85,7 +85,7 @@ pub async fn end_session(id: String) -> Result<(), ServerFnError> {
     reply(&call, "sessions", &[], result)
 }
 
-#[server(prefix = "/fn", endpoint = "end-other-sessions")]
+#[server(prefix = "/fn", endpoint = "end_other_sessions")]
 pub async fn end_other_sessions() -> Result<(), ServerFnError> {
     let call = Call::new();
     let result = async {
@@ -102,7 +102,7 @@ pub async fn end_other_sessions() -> Result<(), ServerFnError> {
 }
 
 /// Kept in a cookie and rendered on the server, so that nothing flashes. Works signed in or not.
-#[server(prefix = "/fn", endpoint = "set-theme")]
+#[server(prefix = "/fn", endpoint = "set_theme")]
 pub async fn set_theme(theme: String) -> Result<(), ServerFnError> {
     let call = Call::new();
     let year = 365 * 24 * 3600;

@@ -1,0 +1,6 @@
+//! Full pages, one file an area. A handler gathers, asks a service, and shows; the view below it is plain data in,
+//! view out, so that a fragment can render the same.
+
+pub mod accounts;
+pub mod api_docs;
+pub mod overview;

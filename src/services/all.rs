@@ -1,7 +1,12 @@
 //! All services, built once and handed to the web floor.
 
 use crate::{config::Config, storage::Storage, store::Store};
-use super::{accounts::Accounts, context::Environment, supervisor::JobHub};
+use super::{
+    accounts::Accounts,
+    context::{Actor, Environment},
+    error::ServiceResult,
+    supervisor::JobHub,
+};
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -46,6 +51,12 @@ impl Services {
                 }
             }
         });
+    }
+
+    /// How many of the person's jobs are under way: for the pill in the top bar.
+    pub async fn running_jobs(&self, actor: &Actor) -> ServiceResult<usize> {
+        let count = self.store.count_active_jobs(&actor.user.id).await?;
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
     /// Do database and storage answer?

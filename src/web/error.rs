@@ -5,11 +5,13 @@ use crate::{
     domain::field::FieldError,
     services::error::ServiceError,
 };
+use super::components::{Notice, Severity};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
+use leptos::prelude::*;
 
 /// What went wrong, ready to be shown.
 #[derive(Debug, Clone)]
@@ -135,7 +137,10 @@ impl<E: Into<ServiceError>> From<E> for FragmentError {
 impl IntoResponse for FragmentError {
     fn into_response(self) -> Response {
         let problem = self.0;
-        let html = super::render::render(|| super::components::notice::problem_notice(&problem.message, &problem.next_step));
+        let (message, next_step) = (problem.message.clone(), problem.next_step.clone());
+        let html = super::render::render(|| {
+            view! { <Notice severity=Severity::Error title=message next_step=next_step/> }
+        });
         let mut response = (problem.status, Html(html)).into_response();
         retry_after(&problem, &mut response);
         response

@@ -33,7 +33,7 @@ pub fn cookie(config: &Config, name: &'static str, value: String, max_age_second
     cookie.set_http_only(true);
     cookie.set_same_site(SameSite::Lax);
     cookie.set_secure(config.secure_cookies());
-    cookie.set_max_age(cookie::time::Duration::seconds(max_age_seconds));
+    cookie.set_max_age(time::Duration::seconds(max_age_seconds));
     cookie
 }
 

@@ -41,15 +41,15 @@ pub async fn sign_in(
     }
     let open = state.accounts.registration_open().await?;
     let flash = Flash::of(page.flash.as_ref(), "sign-in");
-    Ok(page.show_centred("Sign in", move || sign_in_view(&flash, &next, open)))
+    Ok(page.show_centred("Sign in", move || sign_in_view(flash, next, open)))
 }
 
-fn sign_in_view(flash: &Flash, next: &str, registration_open: bool) -> impl IntoView + use<> {
+fn sign_in_view(flash: Flash, next: String, registration_open: bool) -> impl IntoView {
     view! {
         <Card>
             <form method="post" action="/fn/sign_in" class="stack">
                 <FormErrors errors=flash.errors.clone()/>
-                <input type="hidden" name="next" value=next.to_owned()/>
+                <input type="hidden" name="next" value=next/>
                 <TextField label="E-mail" name="email" kind="email" autocomplete="username" required=true
                     autofocus=true value=flash.value("email") error=flash.error("email")/>
                 <TextField label="Password" name="password" kind="password" autocomplete="current-password"
@@ -70,10 +70,10 @@ pub async fn register(State(state): State<AppState>, page: PageRequest) -> Resul
     let open = state.accounts.registration_open().await?;
     let first = state.accounts.nobody_yet().await?;
     let flash = Flash::of(page.flash.as_ref(), "register");
-    Ok(page.show_centred("Create your account", move || register_view(&flash, open, first)))
+    Ok(page.show_centred("Create your account", move || register_view(flash, open, first)))
 }
 
-fn register_view(flash: &Flash, open: bool, first: bool) -> impl IntoView + use<> {
+fn register_view(flash: Flash, open: bool, first: bool) -> impl IntoView {
     if !open {
         return view! {
             <Card>
@@ -126,8 +126,9 @@ fn settings_view(
     let name = if profile.errors.is_empty() { actor.user.full_name.clone() } else { profile.value("full_name") };
     let rows = sessions.iter().map(|session| session_row(session, actor, now)).collect_view();
     let several = sessions.len() > 1;
+    let email = actor.user.email.to_string();
     view! {
-        <PageHeader title="Settings" lead=actor.user.email.to_string()/>
+        <PageHeader title="Settings" lead=email.clone()/>
         <div class="stack-lg">
             <Card title="Profile">
                 <form method="post" action="/fn/set_full_name" class="stack form-narrow">
@@ -139,7 +140,7 @@ fn settings_view(
             <Card title="Password">
                 <form method="post" action="/fn/change_password" class="stack form-narrow">
                     <FormErrors errors=password.errors.clone()/>
-                    <input type="text" name="username" autocomplete="username" hidden value=actor.user.email.to_string()/>
+                    <input type="text" name="username" autocomplete="username" hidden value=email/>
                     <TextField label="Present password" name="old_password" kind="password"
                         autocomplete="current-password" required=true error=password.error("old_password")/>
                     <TextField label="New password" name="new_password" kind="password" autocomplete="new-password"

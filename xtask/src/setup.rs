@@ -20,6 +20,9 @@ use crate::{
 /// What the Python side of the tests needs, pinned.
 const PYTHON_REQUIREMENTS: &str = "tests/python-requirements.txt";
 
+/// Playwright supports no older one.
+const OLDEST_NODE: u32 = 20;
+
 /// Rust's standard library for the browser.
 pub fn wasm_target(workspace: &Workspace) -> Result<()> {
     let mut rustc = Command::new("rustc");
@@ -61,8 +64,20 @@ pub fn has_nextest(workspace: &Workspace) -> bool {
     process::run(&mut install).is_ok() && version().is_ok()
 }
 
+/// Node.js runs wasm-opt, npm and the browser tests.
 pub fn node() -> Result<PathBuf> {
-    process::find_program(&["node"]).context("the build needs Node.js 20 or later (`node` is not on PATH)")
+    let node = process::find_program(&["node"])
+        .context("the build needs Node.js 20 or later, with npm: `node` is not on PATH")?;
+    let version = process::stdout(Command::new(&node).arg("--version"))?;
+    if node_major(&version).is_none_or(|major| major < OLDEST_NODE) {
+        bail!("the build needs Node.js {OLDEST_NODE} or later, and {} is {}", node.display(), version.trim());
+    }
+    Ok(node)
+}
+
+/// `v20.20.2` → 20
+fn node_major(version: &str) -> Option<u32> {
+    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
 /// `npm ci` in a directory with a `package-lock.json`, when that changed since the last time.
@@ -200,4 +215,15 @@ fn apt_install(what: &str, packages: &[&str], otherwise: &str) -> Result<()> {
 
 fn say(what: &str) {
     eprintln!("installing {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_node() {
+        assert_eq!(node_major("v20.20.2\n"), Some(20));
+        assert_eq!(node_major("no version"), None);
+    }
 }

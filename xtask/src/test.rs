@@ -152,6 +152,11 @@ fn browser(workspace: &Workspace, report: &mut Report, rest: &[String]) {
         server = Some(build::everything(workspace, Mode::Default)?);
         Ok(Outcome::Checked)
     });
+    report.stage("types of the browser tests", || {
+        let end2end = workspace.root.join("end2end");
+        setup::npm_packages(workspace, &end2end)?;
+        checked(Command::new(end2end.join("node_modules/.bin/tsc")).arg("--noEmit").current_dir(&end2end))
+    });
     let Some(server) = server else {
         report.not_run("browser tests", "because the build failed");
         return;

@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn each_refusal_names_its_field() {
-        let cases: [(&str, fn(&mut Gpt2Config)); 6] = [
+        type Spoil = fn(&mut Gpt2Config);
+        let cases: [(&str, Spoil); 6] = [
             ("n_head", |c| c.n_head = 7),
             ("vocab_size", |c| c.vocab_size = 0),
             ("attn_pdrop", |c| c.attn_pdrop = 1.0),

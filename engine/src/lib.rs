@@ -3,9 +3,13 @@
 //! Knows nothing of the web, of users or of jobs' life cycles.
 
 pub mod config;
+pub mod generate;
 pub mod kernels;
 pub mod lora;
+pub mod memory;
 pub mod model;
+pub mod optimizer;
 pub mod rng;
 pub mod schedule;
 pub mod tensor;
+pub mod trainer;

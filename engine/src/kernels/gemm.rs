@@ -33,6 +33,12 @@ impl<'a> Mat<'a> {
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
+    /// Rows `first` to `first + rows`.
+    pub fn row_range(self, first: usize, rows: usize) -> Self {
+        assert!(first + rows <= self.rows);
+        Self { data: &self.data[(first * self.row_stride).min(self.data.len())..], rows, ..self }
+    }
+
     /// The transposed view.
     pub fn t(self) -> Self {
         Self {
@@ -72,6 +78,14 @@ impl<'a> MatMut<'a> {
         );
         assert!(rows <= 1 || cols <= row_stride, "rows overlap");
         Self { data: data.as_mut_ptr(), rows, cols, row_stride, lifetime: PhantomData }
+    }
+
+    /// Rows `first` to `first + rows`, to write.
+    pub fn row_range(&mut self, first: usize, rows: usize) -> MatMut<'_> {
+        assert!(first + rows <= self.rows);
+        // Offsets of rows that exist, or one row past the end when `rows` is 0 and nothing is written.
+        let data = self.data.wrapping_add(first * self.row_stride);
+        MatMut { data, rows, cols: self.cols, row_stride: self.row_stride, lifetime: PhantomData }
     }
 
     /// A block of columns that other threads' blocks lie beside, which a slice cannot express.

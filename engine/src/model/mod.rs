@@ -3,14 +3,26 @@
 //! The passes live in files of their own: `forward` and `backward` for training, `cached` for generation.
 //! Not for files (the checkpoint reader hands in tensors) and not for updating weights (the trainer does).
 
+mod backward;
 mod batch;
+mod cached;
+mod evaluate;
+mod forward;
+mod gradients;
+mod head;
+mod linear;
 mod parameters;
+mod workspace;
 
 pub use batch::{Batch, IGNORE, LossSum};
+pub use cached::KvCache;
+pub(crate) use forward::Pass;
+pub(crate) use gradients::Gradients;
 pub use parameters::Parameter;
 pub(crate) use parameters::{Adapter, Block, Layout, Linear, Norm, ParameterId, Start};
+pub(crate) use workspace::{Workspace, head_rows};
 
-use crate::config::{ConfigError, Gpt2Config};
+use crate::config::{Activation, ConfigError, Gpt2Config};
 use crate::lora::LoraConfig;
 use crate::rng::Stream;
 use crate::tensor::TensorMap;
@@ -34,6 +46,8 @@ pub enum ModelError {
     LoraBounds { field: &'static str, value: String, must: &'static str },
     #[error("the model has an adapter already; merge it first")]
     LoraAttached,
+    #[error("the cache belongs to a model of another shape; start a new one")]
+    ForeignCache,
     #[error("the model has no adapter")]
     NoLora,
     #[error(
@@ -55,12 +69,19 @@ pub struct Model {
     pub(crate) layout: Layout,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) lora: Option<LoraConfig>,
+    activation: Activation,
+}
+
+/// Runs work inside the rayon pool, so that its many small parallel regions need not enter it one by one.
+pub(crate) fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
 }
 
 impl Model {
     /// A new model with random weights; the same seed gives the same weights.
     pub fn init(config: Gpt2Config, seed: u64) -> Result<Self, ModelError> {
         config.validate()?;
+        let activation = config.activation()?;
         let (layout, wanted) = parameters::plan(&config);
         let stream = Stream::new(seed);
         let fill = |(i, w): (usize, parameters::Wanted)| {
@@ -75,13 +96,14 @@ impl Model {
             Parameter { name: w.name, shape: w.shape, values, trainable: true }
         };
         let parameters = wanted.into_iter().enumerate().map(fill).collect();
-        Ok(Self { config, layout, parameters, lora: None })
+        Ok(Self { config, layout, parameters, lora: None, activation })
     }
 
     /// A model with given weights. Names may lack the `transformer.` prefix, and mask buffers
     /// (`attn.bias`, `attn.masked_bias`), which old files carry, are passed over.
     pub fn from_tensors(config: Gpt2Config, tensors: TensorMap) -> Result<Self, ModelError> {
         config.validate()?;
+        let activation = config.activation()?;
         let (layout, wanted) = parameters::plan(&config);
         let mut tensors: TensorMap = tensors
             .into_iter()
@@ -100,7 +122,7 @@ impl Model {
         }
         match tensors.into_keys().next() {
             Some(name) => Err(ModelError::UnexpectedTensor { name }),
-            None => Ok(Self { config, layout, parameters, lora: None }),
+            None => Ok(Self { config, layout, parameters, lora: None, activation }),
         }
     }
 
@@ -131,6 +153,10 @@ impl Model {
     /// The values of one weight.
     pub(crate) fn values(&self, id: ParameterId) -> &[f32] {
         &self.parameters[id.0].values
+    }
+
+    pub(crate) fn activation(&self) -> Activation {
+        self.activation
     }
 
     /// Number of entries of `parameters` that are the base model's; the adapter's follow them.

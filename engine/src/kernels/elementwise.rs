@@ -1,0 +1,107 @@
+//! Biases, residuals, dropout and column sums.
+
+use super::rows_per_task;
+use super::softmax::{mask_row, masked_copy_row};
+use crate::rng::{Dropout, DropoutRow};
+use rayon::prelude::*;
+
+vectorised! {
+    /// `out = a + b`.
+    pub fn add_row(out: &mut [f32], a: &[f32], b: &[f32]) {
+        for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
+            *o = a + b;
+        }
+    }
+
+    /// `x += y`.
+    pub fn accumulate_row(x: &mut [f32], y: &[f32]) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x += y;
+        }
+    }
+
+    fn residual_row(out: &mut [f32], x: &[f32], y: &[f32], bias: &[f32]) {
+        for (((o, x), y), b) in out.iter_mut().zip(x).zip(y).zip(bias) {
+            *o = x + (y + b);
+        }
+    }
+
+    fn residual_dropout_row(out: &mut [f32], x: &[f32], y: &[f32], bias: &[f32], mask: DropoutRow) {
+        for (column, (((o, x), y), b)) in out.iter_mut().zip(x).zip(y).zip(bias).enumerate() {
+            *o = x + (y + b) * mask.factor(column as u32);
+        }
+    }
+}
+
+/// Adds the bias to each row of `y`.
+pub fn add_bias(y: &mut [f32], bias: &[f32]) {
+    let width = bias.len();
+    y.par_chunks_mut(rows_per_task(width) * width).for_each(|rows| {
+        for row in rows.chunks_mut(width) {
+            accumulate_row(row, bias);
+        }
+    });
+}
+
+/// `out = x + dropout(y + bias)`, row by row.
+pub fn residual(out: &mut [f32], x: &[f32], y: &[f32], bias: &[f32], dropout: Option<Dropout>) {
+    let width = bias.len();
+    let rows = rows_per_task(width);
+    let task = rows * width;
+    out.par_chunks_mut(task).zip(x.par_chunks(task)).zip(y.par_chunks(task)).enumerate().for_each(
+        |(i, ((out, x), y))| {
+            let inputs = x.chunks(width).zip(y.chunks(width));
+            for (j, (out, (x, y))) in out.chunks_mut(width).zip(inputs).enumerate() {
+                match dropout {
+                    None => residual_row(out, x, y, bias),
+                    Some(d) => residual_dropout_row(out, x, y, bias, d.row((i * rows + j) as u64)),
+                }
+            }
+        },
+    );
+}
+
+/// Multiplies rows by their dropout mask.
+pub fn mask(x: &mut [f32], width: usize, dropout: Dropout) {
+    let rows = rows_per_task(width);
+    x.par_chunks_mut(rows * width).enumerate().for_each(|(i, x)| {
+        for (j, x) in x.chunks_mut(width).enumerate() {
+            mask_row(x, dropout.row((i * rows + j) as u64));
+        }
+    });
+}
+
+/// Writes the rows of `x` times their dropout mask.
+pub fn masked_copy(out: &mut [f32], x: &[f32], width: usize, dropout: Dropout) {
+    let rows = rows_per_task(width);
+    let task = rows * width;
+    out.par_chunks_mut(task).zip(x.par_chunks(task)).enumerate().for_each(|(i, (out, x))| {
+        for (j, (out, x)) in out.chunks_mut(width).zip(x.chunks(width)).enumerate() {
+            masked_copy_row(out, x, dropout.row((i * rows + j) as u64));
+        }
+    });
+}
+
+/// `x += y` for whole buffers.
+pub fn accumulate(x: &mut [f32], y: &[f32]) {
+    let task = super::TASK_VALUES;
+    x.par_chunks_mut(task).zip(y.par_chunks(task)).for_each(|(x, y)| accumulate_row(x, y));
+}
+
+/// Adds the sum of the rows of `x` to `total` (the gradient of a bias).
+pub fn add_column_sums(x: &[f32], total: &mut [f32]) {
+    let width = total.len();
+    let partial: Vec<Vec<f32>> = x
+        .par_chunks(rows_per_task(width).max(16) * width)
+        .map(|rows| {
+            let mut sums = vec![0.0; width];
+            for row in rows.chunks(width) {
+                accumulate_row(&mut sums, row);
+            }
+            sums
+        })
+        .collect();
+    for sums in partial {
+        accumulate_row(total, &sums);
+    }
+}

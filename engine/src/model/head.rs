@@ -1,0 +1,78 @@
+//! The last layer norm, the projection to the vocabulary and the loss, for the predicted rows only.
+//!
+//! Rows are handled in pieces, so that logits of all tokens never exist at once, and rows whose target is
+//! ignored cost nothing.
+
+use super::gradients::Gradients;
+use super::workspace::{HeadScratch, head_rows};
+use super::{IGNORE, LossSum, Model};
+use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
+use crate::kernels::{cross_entropy::cross_entropy, layernorm};
+
+impl Model {
+    /// `logits [rows, vocab] = x [rows, width] · headᵀ`.
+    pub(crate) fn project(&self, x: &[f32], logits: &mut [f32]) {
+        let (d, v) = (self.config.n_embd, self.config.vocab_size);
+        let rows = x.len() / d;
+        let head = Mat::new(self.values(self.layout.head), v, d);
+        gemm(
+            MatMut::new(logits, rows, v),
+            Mat::new(x, rows, d),
+            head.t(),
+            1.0,
+            Write::Replace,
+            Threads::Pool,
+        );
+    }
+
+    /// The loss of the rows that have a target. With gradients, also adds those of the head and the last
+    /// norm and writes the residual stream's gradient `[rows, width]`.
+    pub(crate) fn head_loss(
+        &self,
+        residual: &[f32],
+        targets: &[u32],
+        scratch: &mut HeadScratch,
+        mut backward: Option<(&mut Gradients, &mut [f32])>,
+    ) -> LossSum {
+        let (d, v) = (self.config.n_embd, self.config.vocab_size);
+        let norm = self.layout.ln_f;
+        let predicted: Vec<usize> = (0..targets.len()).filter(|&row| targets[row] != IGNORE).collect();
+        if let Some((_, dx)) = &mut backward {
+            dx.fill(0.0);
+        }
+        let mut nats = 0.0;
+        for rows in predicted.chunks(head_rows(v)) {
+            let n = rows.len();
+            let x = &mut scratch.residual[..n * d];
+            let normed = &mut scratch.normed[..n * d];
+            let statistics = &mut scratch.statistics[..n];
+            let logits = &mut scratch.logits[..n * v];
+            for (x, &row) in x.chunks_mut(d).zip(rows) {
+                x.copy_from_slice(&residual[row * d..][..d]);
+            }
+            let wanted: Vec<u32> = rows.iter().map(|&row| targets[row]).collect();
+            self.normalise(norm, x, normed, statistics);
+            self.project(normed, logits);
+            nats += cross_entropy(logits, v, &wanted, backward.is_some());
+            let Some((gradients, dx)) = &mut backward else { continue };
+            let logits = Mat::new(logits, n, v);
+            if let Some(dw) = gradients.get(self.layout.head) {
+                let out = MatMut::new(dw, v, d);
+                gemm(out, logits.t(), Mat::new(normed, n, d), 1.0, Write::Add, Threads::Pool);
+            }
+            let dnormed = &mut scratch.hidden[..n * d];
+            let head = Mat::new(self.values(self.layout.head), v, d);
+            gemm(MatMut::new(dnormed, n, d), logits, head, 1.0, Write::Replace, Threads::Pool);
+            if let Some((dw, db)) = gradients.pair(norm.weight, norm.bias) {
+                layernorm::backward_parameters(x, dnormed, statistics, dw, db);
+            }
+            let dresidual = &mut scratch.gradient[..n * d];
+            dresidual.fill(0.0);
+            layernorm::backward(x, dnormed, self.values(norm.weight), statistics, dresidual);
+            for (from, &row) in dresidual.chunks(d).zip(rows) {
+                dx[row * d..][..d].copy_from_slice(from);
+            }
+        }
+        LossSum { nats, tokens: predicted.len() }
+    }
+}

@@ -1,0 +1,119 @@
+//! A dense layer with its adapter: `y = x W + scale · dropout(x) Aᵀ Bᵀ`, forward and backward.
+//!
+//! The bias is added by whoever uses `y` next, in the same pass over memory.
+
+use super::gradients::Gradients;
+use super::{Linear, Model};
+use crate::kernels::elementwise;
+use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
+use crate::rng::Dropout;
+
+/// Buffers that a pass through one dense layer needs for its adapter.
+pub(crate) struct AdapterBuffers<'a> {
+    /// `[rows, rank]`: the low-rank product, written forward and read backward.
+    pub product: &'a mut Vec<f32>,
+    /// `[rows, rank]`: its gradient.
+    pub gradient: &'a mut Vec<f32>,
+    /// `[rows, inputs]`: the input with dropout, or its gradient.
+    pub input: &'a mut Vec<f32>,
+    pub dropout: Option<Dropout>,
+}
+
+impl Model {
+    /// `y [rows, outputs] = x W` and the adapter's share.
+    pub(crate) fn linear(&self, linear: &Linear, x: &[f32], y: &mut [f32], buffers: AdapterBuffers<'_>) {
+        let (inputs, outputs) = (linear.inputs, linear.outputs);
+        let rows = x.len() / inputs;
+        let w = Mat::new(self.values(linear.weight), inputs, outputs);
+        let x_mat = Mat::new(x, rows, inputs);
+        gemm(MatMut::new(y, rows, outputs), x_mat, w, 1.0, Write::Replace, Threads::Pool);
+        let Some(adapter) = linear.adapter else { return };
+        let a = Mat::new(self.values(adapter.a), adapter.rank, inputs);
+        let b = Mat::new(self.values(adapter.b), outputs, adapter.rank);
+        let x = match buffers.dropout {
+            None => x,
+            Some(dropout) => {
+                let out = &mut buffers.input[..rows * inputs];
+                elementwise::masked_copy(out, x, inputs, dropout);
+                out
+            }
+        };
+        let product = &mut buffers.product[..rows * adapter.rank];
+        let out = MatMut::new(product, rows, adapter.rank);
+        gemm(out, Mat::new(x, rows, inputs), a.t(), 1.0, Write::Replace, Threads::Pool);
+        let product = Mat::new(product, rows, adapter.rank);
+        gemm(MatMut::new(y, rows, outputs), product, b.t(), adapter.scale, Write::Add, Threads::Pool);
+    }
+
+    /// Adds the gradients of the layer's trainable weights, and leaves the low-rank product's gradient for
+    /// [`Model::linear_input`].
+    pub(crate) fn linear_weights(
+        &self,
+        linear: &Linear,
+        x: &[f32],
+        dy: &[f32],
+        gradients: &mut Gradients,
+        buffers: AdapterBuffers<'_>,
+    ) {
+        let (inputs, outputs) = (linear.inputs, linear.outputs);
+        let rows = x.len() / inputs;
+        let dy_mat = Mat::new(dy, rows, outputs);
+        if let Some(dw) = gradients.get(linear.weight) {
+            let x = Mat::new(x, rows, inputs);
+            gemm(MatMut::new(dw, inputs, outputs), x.t(), dy_mat, 1.0, Write::Add, Threads::Pool);
+        }
+        if let Some(db) = gradients.get(linear.bias) {
+            elementwise::add_column_sums(dy, db);
+        }
+        let Some(adapter) = linear.adapter else { return };
+        let (rank, scale) = (adapter.rank, adapter.scale);
+        let product = Mat::new(&buffers.product[..rows * rank], rows, rank);
+        if let Some(db) = gradients.get(adapter.b) {
+            let out = MatMut::new(db, outputs, rank);
+            gemm(out, dy_mat.t(), product, scale, Write::Add, Threads::Pool);
+        }
+        let dproduct = &mut buffers.gradient[..rows * rank];
+        let b = Mat::new(self.values(adapter.b), outputs, rank);
+        gemm(MatMut::new(dproduct, rows, rank), dy_mat, b, scale, Write::Replace, Threads::Pool);
+        if let Some(da) = gradients.get(adapter.a) {
+            let x = match buffers.dropout {
+                None => x,
+                Some(dropout) => {
+                    let out = &mut buffers.input[..rows * inputs];
+                    elementwise::masked_copy(out, x, inputs, dropout);
+                    out
+                }
+            };
+            let (dproduct, x) = (Mat::new(dproduct, rows, rank), Mat::new(x, rows, inputs));
+            gemm(MatMut::new(da, rank, inputs), dproduct.t(), x, 1.0, Write::Add, Threads::Pool);
+        }
+    }
+
+    /// `dx [rows, inputs]`: the gradient through the layer, after [`Model::linear_weights`].
+    pub(crate) fn linear_input(
+        &self,
+        linear: &Linear,
+        dy: &[f32],
+        dx: &mut [f32],
+        buffers: AdapterBuffers<'_>,
+    ) {
+        let (inputs, outputs) = (linear.inputs, linear.outputs);
+        let rows = dy.len() / outputs;
+        let w = Mat::new(self.values(linear.weight), inputs, outputs);
+        let dy = Mat::new(dy, rows, outputs);
+        gemm(MatMut::new(dx, rows, inputs), dy, w.t(), 1.0, Write::Replace, Threads::Pool);
+        let Some(adapter) = linear.adapter else { return };
+        let a = Mat::new(self.values(adapter.a), adapter.rank, inputs);
+        let dproduct = Mat::new(&buffers.gradient[..rows * adapter.rank], rows, adapter.rank);
+        match buffers.dropout {
+            None => gemm(MatMut::new(dx, rows, inputs), dproduct, a, 1.0, Write::Add, Threads::Pool),
+            Some(dropout) => {
+                let through = &mut buffers.input[..rows * inputs];
+                let out = MatMut::new(through, rows, inputs);
+                gemm(out, dproduct, a, 1.0, Write::Replace, Threads::Pool);
+                elementwise::mask(through, inputs, dropout);
+                elementwise::accumulate(dx, through);
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Training: gradients are accumulated batch by batch, then applied in one optimizer step.
+//!
+//! Not for reading data, for schedules or for when to stop; the caller's loop decides those.
+
+use crate::kernels::adamw::sum_of_squares;
+use crate::model::{Batch, Gradients, LossSum, Model, ModelError, Pass, Workspace, in_pool};
+use crate::optimizer::{Moments, Optimizer, OptimizerConfig};
+use crate::rng::Stream;
+use crate::tensor::{Tensor, TensorMap};
+
+/// Why a training step or a restore failed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TrainError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(
+        "the {what} became {value} at step {step}: training diverged; lower the learning rate, warm up longer or clip more"
+    )]
+    NotFinite { what: &'static str, value: f64, step: u64 },
+    #[error(
+        "none of the batch's tokens is to be predicted; every row was cut off before its answer or has none"
+    )]
+    NothingToPredict,
+    #[error(
+        "the checkpoint's optimizer state lacks {name} or has it in another shape; it belongs to another model or optimizer"
+    )]
+    State { name: String },
+}
+
+/// A model in training.
+#[derive(Debug)]
+pub struct Trainer {
+    model: Model,
+    optimizer: Optimizer,
+    gradients: Gradients,
+    workspace: Workspace,
+    /// What the gradients hold so far.
+    accumulated: LossSum,
+    /// Batches seen, ever: with the seed, the key of the dropout masks.
+    batches: u64,
+    dropout: Stream,
+}
+
+impl Trainer {
+    /// Prepares training of the model's trainable weights.
+    pub fn new(model: Model, config: OptimizerConfig) -> Self {
+        let optimizer = Optimizer::new(config, &model);
+        let gradients = Gradients::new(&model);
+        Self {
+            model,
+            optimizer,
+            gradients,
+            workspace: Workspace::default(),
+            accumulated: LossSum::default(),
+            batches: 0,
+            dropout: Stream::new(0),
+        }
+    }
+
+    /// Seeds the dropout masks.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.dropout = Stream::new(seed);
+        self
+    }
+
+    /// Forward and backward over a batch: adds the gradient of the *sum* of the predicted tokens' losses,
+    /// so that batches of different sizes weigh by their tokens. Returns this batch's loss.
+    pub fn accumulate(&mut self, batch: &Batch) -> Result<LossSum, TrainError> {
+        batch.check(&self.model)?;
+        let sequences = batch.sequences();
+        let dropout = Some(self.dropout.child(self.batches));
+        let pass = Pass { rows: batch.ids.len(), sequences: &sequences, dropout };
+        let Self { model, gradients, workspace: work, .. } = self;
+        let loss = in_pool(|| {
+            work.reserve(model, pass.rows, true);
+            let last = model.forward(batch, &pass, work, true);
+            let values = pass.rows * model.config.n_embd;
+            let residual = &work.residual[last][..values];
+            let backward = Some((&mut *gradients, &mut work.gradient[..values]));
+            let loss = model.head_loss(residual, &batch.targets, &mut work.head, backward);
+            model.backward(batch, &pass, work, gradients);
+            loss
+        });
+        self.batches += 1;
+        if !loss.nats.is_finite() {
+            self.discard();
+            return Err(TrainError::NotFinite {
+                what: "loss",
+                value: loss.nats,
+                step: self.optimizer.step + 1,
+            });
+        }
+        self.accumulated += loss;
+        Ok(loss)
+    }
+
+    /// One optimizer step on the mean gradient of what was accumulated; returns its global norm before
+    /// clipping (as `torch.nn.utils.clip_grad_norm_`). On an error no weight has changed, and the gradients
+    /// are dropped.
+    pub fn apply(&mut self, lr: f32) -> Result<f32, TrainError> {
+        if self.accumulated.tokens == 0 {
+            return Err(TrainError::NothingToPredict);
+        }
+        let Self { model, optimizer, gradients, .. } = self;
+        let mean = 1.0 / self.accumulated.tokens as f64;
+        let norm = in_pool(|| {
+            let norm = gradients.iter().map(|(_, g)| sum_of_squares(g)).sum::<f64>().sqrt() * mean;
+            if norm.is_finite() {
+                let limit = f64::from(optimizer.config.max_grad_norm);
+                let clip = if limit > 0.0 { (limit / (norm + 1e-6)).min(1.0) } else { 1.0 };
+                optimizer.update(model, gradients, lr, (mean * clip) as f32);
+            }
+            norm
+        });
+        if !norm.is_finite() {
+            self.discard();
+            let step = self.optimizer.step + 1;
+            return Err(TrainError::NotFinite { what: "gradient norm", value: norm, step });
+        }
+        self.accumulated = LossSum::default();
+        Ok(norm as f32)
+    }
+
+    /// The loss of a batch, without dropout and without touching the training state. Sequences are taken a
+    /// few at a time, so that memory stays small.
+    pub fn evaluate(&self, batch: &Batch) -> Result<LossSum, TrainError> {
+        Ok(self.model.loss(batch)?)
+    }
+
+    /// Gradients accumulated so far, as sums over the predicted tokens, under their weights' names.
+    pub fn gradients(&self) -> impl Iterator<Item = (&str, &[f32])> {
+        self.gradients.iter().map(|(i, g)| (self.model.parameters[i].name.as_str(), g))
+    }
+
+    /// What training needs beside the weights to go on as if it had never stopped: moments and counters.
+    /// Accumulated gradients are not part of it; save after [`Trainer::apply`].
+    pub fn state(&self) -> TensorMap {
+        let mut state = TensorMap::new();
+        let mut counter = |name: &str, value: u64| {
+            // Counters travel as two exact f32, 24 bits each.
+            let halves = vec![(value >> 24) as f32, (value & 0xFF_FFFF) as f32];
+            state.insert(format!("trainer.{name}"), Tensor { shape: vec![2], data: halves });
+        };
+        counter("step", self.optimizer.step);
+        counter("batches", self.batches);
+        for (moments, parameter) in self.optimizer.moments.iter().zip(&self.model.parameters) {
+            let Some(moments) = moments else { continue };
+            for (kind, data) in [("first", &moments.first), ("second", &moments.second)] {
+                let tensor = Tensor { shape: parameter.shape.clone(), data: data.clone() };
+                state.insert(format!("optimizer.{kind}.{}", parameter.name), tensor);
+            }
+        }
+        state
+    }
+
+    /// Takes over a state from [`Trainer::state`]. The weights are the model's own matter. On an error
+    /// nothing has changed.
+    pub fn restore(&mut self, mut state: TensorMap) -> Result<(), TrainError> {
+        let mut counter = |name: &str| match state.remove(&format!("trainer.{name}")) {
+            Some(Tensor { data, .. }) if data.len() == 2 => Ok(((data[0] as u64) << 24) | data[1] as u64),
+            _ => Err(TrainError::State { name: format!("trainer.{name}") }),
+        };
+        let (step, batches) = (counter("step")?, counter("batches")?);
+        let mut restored = Vec::with_capacity(self.optimizer.moments.len());
+        for (moments, parameter) in self.optimizer.moments.iter().zip(&self.model.parameters) {
+            let mut moment = |kind: &str| {
+                let name = format!("optimizer.{kind}.{}", parameter.name);
+                match state.remove(&name) {
+                    Some(t) if t.shape == parameter.shape && t.data.len() == parameter.values.len() => {
+                        Ok(t.data)
+                    }
+                    _ => Err(TrainError::State { name }),
+                }
+            };
+            restored.push(match moments {
+                None => None,
+                Some(_) => Some(Moments { first: moment("first")?, second: moment("second")? }),
+            });
+        }
+        self.optimizer.moments = restored;
+        self.optimizer.step = step;
+        self.batches = batches;
+        self.discard();
+        Ok(())
+    }
+
+    /// Optimizer steps taken.
+    pub fn step(&self) -> u64 {
+        self.optimizer.step
+    }
+
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
+    /// Bytes of weights, gradients, moments and buffers.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        let weights: usize = self.model.parameters.iter().map(|p| p.values.len()).sum();
+        let moments: usize = self.optimizer.moments.iter().flatten().map(|m| 2 * m.first.len()).sum();
+        let gradients: usize = self.gradients.iter().map(|(_, g)| g.len()).sum();
+        4 * (weights + moments + gradients) + self.workspace.held_bytes()
+    }
+
+    /// Drops accumulated gradients.
+    fn discard(&mut self) {
+        self.gradients.iter_mut().for_each(|(_, g)| g.fill(0.0));
+        self.accumulated = LossSum::default();
+    }
+}

@@ -3,7 +3,11 @@
 //! Knows nothing of the web, of users or of jobs' life cycles.
 
 pub mod config;
+pub mod data;
+pub mod error;
+pub mod files;
 pub mod generate;
+pub mod hyperparameters;
 pub mod kernels;
 pub mod lora;
 pub mod memory;
@@ -12,4 +16,5 @@ pub mod optimizer;
 pub mod rng;
 pub mod schedule;
 pub mod tensor;
+pub mod tokenizer;
 pub mod trainer;

@@ -1,0 +1,168 @@
+//! How a row becomes text, and which parts of that text are to be learned.
+//!
+//! A template is data, recorded beside the model, so that whoever talks to the model asks exactly as it was
+//! trained. Parts are tokenised one by one: where a prompt ends and an answer begins is then the same in
+//! training, where the answer is known, and in use, where it is not.
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::{Kind, Message, Role, Row};
+
+/// Begins and ends documents in the GPT-2 family.
+pub const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// How the turns of a conversation, or a prompt and its completion, are joined.
+///
+/// `{content}` stands for what a person wrote. Every answer is followed by the end-of-text token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    pub kind: Kind,
+    /// What precedes an answer in a prompt and completion row.
+    pub prompt: String,
+    pub system: String,
+    pub user: String,
+    /// What precedes an answer in a conversation.
+    pub assistant: String,
+    /// Text that ends an answer, besides the end-of-text token.
+    pub stop: Vec<String>,
+}
+
+/// A piece of a row's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Given, not learned.
+    Prompt(String),
+    /// Learned.
+    Answer(String),
+    /// The end-of-text token, learned where `learned` is set.
+    End { learned: bool },
+}
+
+impl Template {
+    /// Plain separators that any byte-level tokenizer cuts into few tokens.
+    pub fn for_kind(kind: Kind) -> Self {
+        Self {
+            kind,
+            prompt: "{content}\n###\n".into(),
+            system: "System:\n{content}\n\n".into(),
+            user: "User:\n{content}\n\n".into(),
+            assistant: "Assistant:\n".into(),
+            stop: match kind {
+                Kind::Text => Vec::new(),
+                Kind::Completion => vec!["\n###\n".into()],
+                Kind::Chat => vec!["\n\nUser:\n".into()],
+            },
+        }
+    }
+
+    /// A row in parts, answers marked.
+    pub fn render(&self, row: &Row) -> Vec<Part> {
+        match row {
+            Row::Text(text) => vec![Part::Answer(text.clone()), Part::End { learned: true }],
+            Row::Completion { prompt, completion } => vec![
+                Part::Prompt(fill(&self.prompt, prompt)),
+                Part::Answer(completion.clone()),
+                Part::End { learned: true },
+            ],
+            Row::Chat(messages) => self.turns(messages),
+        }
+    }
+
+    /// What the model is given so that it continues with an answer.
+    pub fn render_prompt(&self, messages: &[Message]) -> Vec<Part> {
+        let mut parts = self.turns(messages);
+        parts.push(Part::Prompt(self.assistant.clone()));
+        parts
+    }
+
+    /// The prompt of a prompt and completion model.
+    pub fn render_completion_prompt(&self, prompt: &str) -> String {
+        fill(&self.prompt, prompt)
+    }
+
+    fn turns(&self, messages: &[Message]) -> Vec<Part> {
+        let mut parts = Vec::with_capacity(messages.len() * 3);
+        for message in messages {
+            match message.role {
+                Role::System => parts.push(Part::Prompt(fill(&self.system, &message.content))),
+                Role::User => parts.push(Part::Prompt(fill(&self.user, &message.content))),
+                Role::Assistant => {
+                    parts.push(Part::Prompt(self.assistant.clone()));
+                    parts.push(Part::Answer(message.content.clone()));
+                    parts.push(Part::End { learned: true });
+                }
+            }
+        }
+        parts
+    }
+
+    /// The fixed text of the template, so that a tokenizer trained on the data knows it.
+    pub fn literals(&self) -> Vec<String> {
+        let used: &[&String] = match self.kind {
+            Kind::Text => &[],
+            Kind::Completion => &[&self.prompt],
+            Kind::Chat => &[&self.system, &self.user, &self.assistant],
+        };
+        used.iter().map(|text| text.replace("{content}", "")).collect()
+    }
+
+    /// The same as a Jinja template for `transformers`' `apply_chat_template`; only for conversations.
+    pub fn jinja(&self) -> Option<String> {
+        if self.kind != Kind::Chat {
+            return None;
+        }
+        let quote = |text: &str| text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n");
+        let turn = |text: &str| match text.split_once("{content}") {
+            Some((before, after)) => {
+                format!("{{{{ '{}' + message['content'] + '{}' }}}}", quote(before), quote(after))
+            }
+            None => format!("{{{{ '{}' }}}}", quote(text)),
+        };
+        Some(format!(
+            "{{% for message in messages %}}{{% if message['role'] == 'system' %}}{}{{% elif message['role'] == \
+             'user' %}}{}{{% else %}}{{{{ '{}' + message['content'] + '{END_OF_TEXT}' }}}}{{% endif %}}\
+             {{% endfor %}}{{% if add_generation_prompt %}}{{{{ '{}' }}}}{{% endif %}}",
+            turn(&self.system),
+            turn(&self.user),
+            quote(&self.assistant),
+            quote(&self.assistant),
+        ))
+    }
+}
+
+fn fill(template: &str, content: &str) -> String {
+    template.replacen("{content}", content, 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answers_and_their_ends_are_learned() {
+        let template = Template::for_kind(Kind::Completion);
+        let row = Row::Completion { prompt: "2 {content} 2".into(), completion: "4".into() };
+        let parts = template.render(&row);
+        assert_eq!(
+            parts,
+            [
+                Part::Prompt("2 {content} 2\n###\n".into()),
+                Part::Answer("4".into()),
+                Part::End { learned: true }
+            ]
+        );
+    }
+
+    #[test]
+    fn a_conversations_prompt_is_the_beginning_of_its_row() {
+        let template = Template::for_kind(Kind::Chat);
+        let turn = |role, content: &str| Message { role, content: content.into() };
+        let messages = vec![turn(Role::System, "Be brief."), turn(Role::User, "Hi")];
+        let mut whole = messages.clone();
+        whole.push(turn(Role::Assistant, "Hello"));
+        let row = template.render(&Row::Chat(whole));
+        let prompt = template.render_prompt(&messages);
+        assert_eq!(row[..prompt.len()], prompt);
+        assert_eq!(row[prompt.len()..], [Part::Answer("Hello".into()), Part::End { learned: true }]);
+    }
+}

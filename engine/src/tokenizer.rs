@@ -1,0 +1,275 @@
+//! Text to tokens and back: byte-level BPE as GPT-2 has it, loaded from files or trained on the job's own data.
+//!
+//! The algorithms are the `tokenizers` crate's; this module decides how it is trained and saved, finds the
+//! end-of-text token, and never lets text that a person wrote turn into a special token.
+
+use std::path::{Path, PathBuf};
+
+use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, Tokenizer as Inner};
+
+use crate::data::template::{END_OF_TEXT, Template};
+use crate::error::{FileError, NextStep};
+use crate::files::read_json;
+
+mod stream;
+pub use stream::TextStream;
+
+/// What a nano model's tokenizer is trained to, where the data suffice for it.
+pub const DEFAULT_VOCAB_SIZE: usize = 1024;
+/// More text than this hardly changes a small vocabulary, and training stays within a second.
+pub const TRAINING_SAMPLE_BYTES: usize = 8 << 20;
+/// Every byte is a token, so that any text can be written down.
+const SMALLEST_VOCAB: usize = 257;
+
+/// Files that make up a tokenizer, copied as they are from a base model to the result.
+pub const FILES: [&str; 6] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
+
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{}: not a usable tokenizer: {message}", path.display())]
+    Invalid { path: PathBuf, message: String },
+    #[error(
+        "the tokenizer has {tokenizer} tokens, but config.json's \"vocab_size\" is {model}: \
+         token {largest} has no embedding"
+    )]
+    Mismatch { tokenizer: usize, model: usize, largest: u32 },
+    #[error("the tokenizer could not be trained on the data: {message}")]
+    Training { message: String },
+    #[error("text could not be turned into tokens: {message}")]
+    Encoding { message: String },
+}
+
+impl NextStep for TokenizerError {
+    fn next_step(&self) -> String {
+        match self {
+            Self::File(error) => error.next_step(),
+            Self::Invalid { .. } => "Copy the tokenizer files of the base model again.".into(),
+            Self::Mismatch { .. } => {
+                "Use the tokenizer that the base model was trained with, from the same directory.".into()
+            }
+            Self::Training { .. } | Self::Encoding { .. } => {
+                "Check the data for unusual characters; if they are fine, report this as an error.".into()
+            }
+        }
+    }
+}
+
+/// A byte-level BPE tokenizer with an end-of-text token.
+#[derive(Clone)]
+pub struct Tokenizer {
+    inner: Inner,
+    end_of_text: u32,
+    /// Where it was read from, to be copied; `None` if trained here.
+    source: Option<PathBuf>,
+}
+
+impl Tokenizer {
+    /// Trains on texts, of which at most [`TRAINING_SAMPLE_BYTES`] are taken. The same texts give the same
+    /// tokens. The vocabulary comes out smaller than asked when the data hold fewer repetitions.
+    pub fn train<S: AsRef<str> + Send>(
+        texts: impl Iterator<Item = S> + Send,
+        vocab_size: usize,
+    ) -> Result<Self, TokenizerError> {
+        let failed = |error: tokenizers::Error| TokenizerError::Training { message: error.to_string() };
+        let mut trainer: TrainerWrapper = BpeTrainer::builder()
+            .show_progress(false)
+            .vocab_size(vocab_size.max(SMALLEST_VOCAB))
+            .min_frequency(2)
+            .special_tokens(vec![AddedToken::from(END_OF_TEXT, true)])
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+            .build()
+            .into();
+        let mut inner = Inner::new(BPE::default());
+        inner
+            .with_pre_tokenizer(Some(ByteLevel::new(false, true, true)))
+            .with_decoder(Some(ByteLevelDecoder::default()));
+        let mut budget = TRAINING_SAMPLE_BYTES;
+        let sample = texts.take_while(move |text| {
+            let taken = budget > 0;
+            budget = budget.saturating_sub(text.as_ref().len());
+            taken
+        });
+        inner.train(&mut trainer, sample).map_err(failed)?;
+        Self::finish(inner, END_OF_TEXT, None, Path::new("tokenizer.json"))
+    }
+
+    /// Loads `tokenizer.json`, or `vocab.json` with `merges.txt`, from a model directory.
+    pub fn load(directory: &Path) -> Result<Self, TokenizerError> {
+        let path = directory.join("tokenizer.json");
+        let (vocab, merges) = (directory.join("vocab.json"), directory.join("merges.txt"));
+        let (path, inner) = if path.is_file() {
+            let inner = Inner::from_file(&path).map_err(|error| TokenizerError::Invalid {
+                path: path.clone(),
+                message: error.to_string(),
+            })?;
+            (path, inner)
+        } else if vocab.is_file() && merges.is_file() {
+            let bpe = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy());
+            let bpe = bpe.build().map_err(|error| TokenizerError::Invalid {
+                path: vocab.clone(),
+                message: error.to_string(),
+            })?;
+            let mut inner = Inner::new(bpe);
+            inner
+                .with_pre_tokenizer(Some(ByteLevel::new(false, true, true)))
+                .with_decoder(Some(ByteLevelDecoder::default()));
+            (vocab, inner)
+        } else {
+            return Err(FileError::Missing {
+                path: directory.to_path_buf(),
+                expected: "tokenizer.json, or vocab.json with merges.txt,".into(),
+                advice: "Copy the tokenizer files of the base model into its directory.".into(),
+            }
+            .into());
+        };
+        let end_of_text = end_of_text_name(directory)?;
+        Self::finish(inner, &end_of_text, Some(directory.to_path_buf()), &path)
+    }
+
+    fn finish(
+        mut inner: Inner,
+        end_of_text: &str,
+        source: Option<PathBuf>,
+        path: &Path,
+    ) -> Result<Self, TokenizerError> {
+        let invalid = |message: String| TokenizerError::Invalid { path: path.to_path_buf(), message };
+        let Some(id) = inner.token_to_id(end_of_text) else {
+            return Err(invalid(format!("it has no end-of-text token \"{end_of_text}\"")));
+        };
+        // A file may ask for padding or cutting; rows are cut by the engine alone.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|error| invalid(error.to_string()))?;
+        inner
+            .add_special_tokens([AddedToken::from(end_of_text, true)])
+            .map_err(|error| invalid(error.to_string()))?;
+        inner.set_encode_special_tokens(true);
+        Ok(Self { inner, end_of_text: id, source })
+    }
+
+    /// Tokens of a text; `<|endoftext|>` in it is text like any other.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let encoding = self.inner.encode_fast(text, false);
+        let encoding = encoding.map_err(|error| TokenizerError::Encoding { message: error.to_string() })?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Text of tokens, without special ones. Incomplete UTF-8 becomes U+FFFD.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+        self.inner.decode(ids, true).map_err(|error| TokenizerError::Encoding { message: error.to_string() })
+    }
+
+    /// One token as text, special ones included; for showing, not for joining.
+    pub fn token_text(&self, id: u32) -> String {
+        self.inner.decode(&[id], false).unwrap_or_default()
+    }
+
+    /// Decodes token by token.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream::new(self)
+    }
+
+    pub fn end_of_text(&self) -> u32 {
+        self.end_of_text
+    }
+
+    /// Number of tokens, added ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// Refuses a tokenizer whose tokens a model has no embeddings for. A model may have more embeddings than
+    /// tokens: many are padded to a round number.
+    pub fn check_fits(&self, model_vocab_size: usize) -> Result<(), TokenizerError> {
+        let largest = self.inner.get_vocab(true).into_values().max().unwrap_or(0);
+        if (largest as usize) < model_vocab_size {
+            return Ok(());
+        }
+        Err(TokenizerError::Mismatch { tokenizer: self.vocab_size(), model: model_vocab_size, largest })
+    }
+
+    /// Writes what `transformers.AutoTokenizer` loads: the files it was read from, or new ones; with the
+    /// conversation template where there is one.
+    pub fn save(
+        &self,
+        directory: &Path,
+        template: &Template,
+        max_length: usize,
+    ) -> Result<(), TokenizerError> {
+        let config_path = directory.join("tokenizer_config.json");
+        let mut config = serde_json::Map::new();
+        if let Some(source) = &self.source {
+            for name in FILES {
+                let from = source.join(name);
+                if from.is_file() {
+                    let to = directory.join(name);
+                    std::fs::copy(&from, &to).map_err(FileError::io("write", &to))?;
+                }
+            }
+            if config_path.is_file() {
+                config = read_json(&config_path)?;
+            } else {
+                config.insert("tokenizer_class".into(), "GPT2Tokenizer".into());
+            }
+        } else {
+            self.save_json(&directory.join("tokenizer.json"))?;
+            config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
+            for role in ["bos_token", "eos_token", "unk_token"] {
+                config.insert(role.into(), END_OF_TEXT.into());
+            }
+            config.insert("clean_up_tokenization_spaces".into(), false.into());
+            config.insert("model_max_length".into(), max_length.into());
+        }
+        if let Some(jinja) = template.jinja() {
+            config.insert("chat_template".into(), jinja.into());
+        }
+        let text =
+            serde_json::to_vec_pretty(&config).map_err(|error| FileError::json(&config_path, &error))?;
+        std::fs::write(&config_path, text).map_err(FileError::io("write", &config_path))?;
+        Ok(())
+    }
+
+    /// Writes `tokenizer.json` alone, as a checkpoint keeps it.
+    pub fn save_json(&self, path: &Path) -> Result<(), TokenizerError> {
+        let invalid = |error: tokenizers::Error| TokenizerError::Invalid {
+            path: path.to_path_buf(),
+            message: error.to_string(),
+        };
+        let text = self.inner.to_string(false).map_err(invalid)?;
+        std::fs::write(path, text).map_err(FileError::io("write", path))?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("vocab_size", &self.vocab_size())
+            .field("end_of_text", &self.end_of_text)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `eos_token` of `tokenizer_config.json`, which is a string or an object with `content`.
+fn end_of_text_name(directory: &Path) -> Result<String, FileError> {
+    let path = directory.join("tokenizer_config.json");
+    if !path.is_file() {
+        return Ok(END_OF_TEXT.to_owned());
+    }
+    let config: serde_json::Value = read_json(&path)?;
+    let token = &config["eos_token"];
+    let name = token.as_str().or_else(|| token["content"].as_str());
+    Ok(name.unwrap_or(END_OF_TEXT).to_owned())
+}

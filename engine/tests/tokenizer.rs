@@ -1,0 +1,131 @@
+//! Tokenizers: trained, saved, loaded by `transformers` with the same result, and streamed.
+
+mod support;
+
+use llm_tuner_engine::data::rows::Kind;
+use llm_tuner_engine::data::template::Template;
+use llm_tuner_engine::tokenizer::Tokenizer;
+
+fn sample() -> Vec<String> {
+    (0..400)
+        .map(|i| format!("Remind me to call number {} at {} o'clock, please — naïve 日本.", i, i % 24))
+        .collect()
+}
+
+#[test]
+fn training_is_repeatable_and_text_survives() {
+    let tokenizer = Tokenizer::train(sample().iter(), 400).unwrap();
+    let again = Tokenizer::train(sample().iter(), 400).unwrap();
+    for text in ["Remind me", " two  spaces\n\tand tabs", "emoji 🙂 and <|endoftext|> as text", ""] {
+        let ids = tokenizer.encode(text).unwrap();
+        assert_eq!(ids, again.encode(text).unwrap());
+        assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+        assert!(!ids.contains(&tokenizer.end_of_text()), "what a person wrote is never a special token");
+    }
+    assert!(tokenizer.vocab_size() <= 400);
+    assert_eq!(tokenizer.end_of_text(), 0);
+}
+
+#[test]
+fn tiny_data_make_a_small_vocabulary() {
+    let tokenizer = Tokenizer::train(["a"].iter(), 1024).unwrap();
+    assert_eq!(tokenizer.vocab_size(), 257);
+    assert_eq!(tokenizer.decode(&tokenizer.encode("ünïcode").unwrap()).unwrap(), "ünïcode");
+}
+
+#[test]
+fn a_tokenizer_larger_than_the_model_is_refused() {
+    let tokenizer = Tokenizer::train(["a"].iter(), 1024).unwrap();
+    tokenizer.check_fits(257).unwrap();
+    tokenizer.check_fits(300).unwrap();
+    let message = tokenizer.check_fits(256).unwrap_err().to_string();
+    assert!(message.contains("vocab_size") && message.contains("256"), "{message}");
+}
+
+#[test]
+fn streamed_pieces_are_whole_characters_and_add_up() {
+    let tokenizer = Tokenizer::train(["a"].iter(), 257).unwrap();
+    let text = "naïve 日本 🙂!";
+    let mut stream = tokenizer.stream();
+    let mut joined = String::new();
+    for id in tokenizer.encode(text).unwrap() {
+        let piece = stream.push(id).unwrap();
+        assert!(!piece.contains('\u{fffd}'));
+        joined.push_str(&piece);
+    }
+    joined.push_str(&stream.finish().unwrap());
+    assert_eq!(joined, text);
+
+    let ids = tokenizer.encode("é").unwrap();
+    let mut stream = tokenizer.stream();
+    assert_eq!(stream.push(ids[0]).unwrap(), "", "half a character is held back");
+    assert_eq!(stream.finish().unwrap(), "\u{fffd}");
+}
+
+#[test]
+fn missing_and_broken_files_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    let message = Tokenizer::load(root.path()).unwrap_err().to_string();
+    assert!(message.contains("tokenizer.json, or vocab.json with merges.txt"), "{message}");
+    std::fs::write(root.path().join("tokenizer.json"), "{}").unwrap();
+    let message = Tokenizer::load(root.path()).unwrap_err().to_string();
+    assert!(message.contains("tokenizer.json") && message.contains("not a usable tokenizer"), "{message}");
+}
+
+#[test]
+fn transformers_makes_the_same_tokens() {
+    let root = tempfile::tempdir().unwrap();
+    let tokenizer = Tokenizer::train(sample().iter(), 500).unwrap();
+    let mut template = Template::for_kind(Kind::Chat);
+    template.kind = Kind::Chat;
+    tokenizer.save(root.path(), &template, 512).unwrap();
+    let texts = ["Remind me to call 7 — naïve 日本 🙂", "  leading\n\n\nlines", "I'll don't 12345"];
+    let output = support::python(
+        r#"
+import json, sys
+from transformers import AutoTokenizer
+t = AutoTokenizer.from_pretrained(sys.argv[1])
+chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
+print(json.dumps({
+    "ids": [t.encode(x, add_special_tokens=False) for x in json.loads(sys.argv[2])],
+    "eos": t.eos_token_id, "length": t.model_max_length,
+    "chat": t.apply_chat_template(chat, tokenize=False, add_generation_prompt=True),
+}))"#,
+        &[root.path().to_str().unwrap(), &serde_json::to_string(&texts).unwrap()],
+    );
+    let ours: Vec<_> = texts.iter().map(|text| tokenizer.encode(text).unwrap()).collect();
+    assert_eq!(output["ids"], serde_json::json!(ours));
+    assert_eq!(output["eos"], 0);
+    assert_eq!(output["length"], 512);
+    assert_eq!(output["chat"], "System:\ns\n\nUser:\nu\n\nAssistant:\n");
+
+    let loaded = Tokenizer::load(root.path()).unwrap();
+    assert_eq!(loaded.encode(texts[0]).unwrap(), ours[0]);
+    assert_eq!(loaded.end_of_text(), 0);
+}
+
+#[test]
+fn vocab_and_merges_do_as_well_as_tokenizer_json() {
+    let root = tempfile::tempdir().unwrap();
+    let tokenizer = Tokenizer::train(sample().iter(), 500).unwrap();
+    let json_path = root.path().join("tokenizer.json");
+    tokenizer.save_json(&json_path).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&json_path).unwrap()).unwrap();
+    std::fs::remove_file(&json_path).unwrap();
+    std::fs::write(root.path().join("vocab.json"), json["model"]["vocab"].to_string()).unwrap();
+    let merges: Vec<String> = json["model"]["merges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|pair| match pair {
+            serde_json::Value::String(pair) => pair.clone(),
+            pair => format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap()),
+        })
+        .collect();
+    std::fs::write(root.path().join("merges.txt"), format!("#version: 0.2\n{}\n", merges.join("\n")))
+        .unwrap();
+    let loaded = Tokenizer::load(root.path()).unwrap();
+    let text = "Remind me to call number 17 at 3 o'clock";
+    assert_eq!(loaded.encode(text).unwrap(), tokenizer.encode(text).unwrap());
+    assert_eq!(loaded.end_of_text(), tokenizer.end_of_text());
+}

@@ -1,1 +1,0 @@
-//! SQLite and Postgres behind the store port.

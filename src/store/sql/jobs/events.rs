@@ -1,0 +1,132 @@
+//! What jobs tell: appended with the next numbers, read in order.
+
+use super::super::super::{StoreError, StoreResult};
+use super::super::{
+    SqlStore,
+    conn::Tx,
+    value::{Row, Value, args, to_json},
+};
+use crate::domain::{
+    event::{EventBody, JobEvent},
+    ids::JobId,
+    time::Instant,
+};
+use sqlx::AssertSqlSafe;
+
+/// Rows of one insert: large to save round trips; few sizes, so that each is prepared once.
+const BATCHES: [usize; 3] = [64, 8, 1];
+
+/// Appends `new_events` after number `last`. The caller's transaction holds the job's row, so the numbers have no
+/// gaps and no doubles.
+pub(super) async fn append(
+    tx: &mut Tx,
+    id: &JobId,
+    last: u64,
+    new_events: &[(Instant, EventBody)],
+) -> StoreResult<()> {
+    let mut seq = last;
+    let mut rest = new_events;
+    for size in BATCHES {
+        while rest.len() >= size {
+            let (batch, after) = rest.split_at(size);
+            rest = after;
+            let mut values: Vec<Value> = args![id];
+            for (at, body) in batch {
+                seq = seq.saturating_add(1);
+                values.extend(args![seq, *at, body.kind(), encode(body)?]);
+            }
+            tx.execute(AssertSqlSafe(insert(size)), values).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Placeholders only: nothing of anybody's data becomes part of the text.
+fn insert(rows: usize) -> String {
+    let tuples: Vec<String> = (0..rows)
+        .map(|row| {
+            let first = row * 4 + 2;
+            format!("($1, ${}, ${}, ${}, ${})", first, first + 1, first + 2, first + 3)
+        })
+        .collect();
+    format!("insert into job_events (job_id, seq, at, kind, body) values {}", tuples.join(", "))
+}
+
+/// JSON has no word for a number that is none, and a loss may become NaN: such a value is stored as a text.
+fn encode(body: &EventBody) -> StoreResult<String> {
+    let EventBody::Metric { value, .. } = body else { return to_json("event", body) };
+    if value.is_finite() {
+        return to_json("event", body);
+    }
+    let mut json =
+        serde_json::to_value(body).map_err(|error| StoreError::Corrupt("event", error.to_string()))?;
+    if let Some(object) = json.as_object_mut() {
+        object.insert("value".to_owned(), value.to_string().into());
+    }
+    to_json("event", &json)
+}
+
+fn decode(text: &str) -> Result<EventBody, serde_json::Error> {
+    serde_json::from_str(text).or_else(|error| {
+        let mut json: serde_json::Value = serde_json::from_str(text)?;
+        let value = json["value"].as_str().and_then(|value| value.parse::<f64>().ok()).ok_or(error)?;
+        json["value"] = 0.into();
+        match serde_json::from_value(json)? {
+            EventBody::Metric { name, step, .. } => Ok(EventBody::Metric { name, value, step }),
+            other => Ok(other),
+        }
+    })
+}
+
+fn read(row: &Row) -> StoreResult<JobEvent> {
+    let body = decode(&row.text("body")?).map_err(|error| StoreError::Corrupt("event", error.to_string()))?;
+    Ok(JobEvent { seq: row.count("seq")?, at: row.instant("at")?, body })
+}
+
+pub(super) async fn list(
+    store: &SqlStore,
+    id: &JobId,
+    after: u64,
+    limit: usize,
+) -> StoreResult<Vec<JobEvent>> {
+    let rows = store
+        .fetch(
+            "select seq, at, body from job_events where job_id = $1 and seq > $2 order by seq limit $3",
+            args![id, after, limit],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn of_kind(
+    store: &SqlStore,
+    id: &JobId,
+    kind: &str,
+    after: u64,
+    limit: usize,
+) -> StoreResult<Vec<JobEvent>> {
+    let rows = store
+        .fetch(
+            "select seq, at, body from job_events where job_id = $1 and kind = $2 and seq > $3
+             order by seq limit $4",
+            args![id, kind, after, limit],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn last_of_kind(
+    store: &SqlStore,
+    id: &JobId,
+    kind: &str,
+    limit: usize,
+) -> StoreResult<Vec<JobEvent>> {
+    let rows = store
+        .fetch(
+            "select seq, at, body from job_events where job_id = $1 and kind = $2
+             order by seq desc limit $3",
+            args![id, kind, limit],
+        )
+        .await?;
+    rows.iter().rev().map(read).collect()
+}

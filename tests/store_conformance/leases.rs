@@ -1,0 +1,184 @@
+//! What a holder may do, and what becomes of one whose lease was taken.
+
+use crate::{
+    Db,
+    support::make::{at, audit, job, job_id, user},
+};
+use llm_tuner::{
+    domain::{
+        event::EventBody,
+        job::{JobState, StopMode},
+    },
+    store::{JobUpdate, StoreError},
+};
+
+/// One queued job, claimed with epoch 1 until second 130.
+async fn held(db: &Db) {
+    queued(db).await;
+    assert_eq!(db.claim_jobs("first", at(100), at(130), 1).await.unwrap().len(), 1);
+}
+
+async fn queued(db: &Db) {
+    db.create_user(&user(1), &audit("user.create")).await.unwrap();
+    db.create_job(&job(1, 1, &[]), &audit("job.create")).await.unwrap();
+}
+
+fn into(state: JobState) -> JobUpdate {
+    JobUpdate { state: Some(state), ..JobUpdate::default() }
+}
+
+pub async fn a_heartbeat_keeps_the_job(db: Db) {
+    held(&db).await;
+    assert_eq!(db.heartbeat(&job_id(1), 1, at(160)).await.unwrap(), None);
+    assert_eq!(db.job(&job_id(1)).await.unwrap().unwrap().lease.unwrap().until, at(160));
+    assert_eq!(db.claim_jobs("second", at(159), at(190), 1).await.unwrap(), vec![]);
+    // Late, but nobody took it meanwhile.
+    assert_eq!(db.heartbeat(&job_id(1), 1, at(300)).await.unwrap(), None);
+    assert_eq!(db.claim_jobs("second", at(299), at(330), 1).await.unwrap(), vec![]);
+}
+
+pub async fn an_old_epoch_is_refused(db: Db) {
+    held(&db).await;
+    db.record(&job_id(1), 1, &into(JobState::Starting), &[]).await.unwrap();
+    assert_eq!(db.claim_jobs("second", at(130), at(160), 1).await.unwrap().len(), 1);
+    let before = db.job(&job_id(1)).await.unwrap();
+    for epoch in [0, 1, 3, u64::MAX] {
+        let lost = [
+            db.heartbeat(&job_id(1), epoch, at(900)).await.map(drop),
+            db.record(&job_id(1), epoch, &into(JobState::Failed), &[]).await.map(drop),
+            db.next_attempt(&job_id(1), epoch).await.map(drop),
+            db.release(&job_id(1), epoch).await,
+        ];
+        for outcome in lost {
+            assert!(matches!(outcome, Err(StoreError::LeaseLost)), "epoch {epoch}: {outcome:?}");
+        }
+    }
+    assert_eq!(db.job(&job_id(1)).await.unwrap(), before);
+    let gone = [
+        db.heartbeat(&job_id(2), 1, at(900)).await.map(drop),
+        db.record(&job_id(2), 1, &JobUpdate::default(), &[]).await.map(drop),
+        db.next_attempt(&job_id(2), 1).await.map(drop),
+        db.release(&job_id(2), 1).await,
+    ];
+    for outcome in gone {
+        assert!(matches!(outcome, Err(StoreError::NotFound("job"))), "{outcome:?}");
+    }
+}
+
+pub async fn a_released_job_is_free_at_once(db: Db) {
+    held(&db).await;
+    db.release(&job_id(1), 1).await.unwrap();
+    assert_eq!(db.job(&job_id(1)).await.unwrap().unwrap().lease, None);
+    let lost = db.heartbeat(&job_id(1), 1, at(200)).await;
+    assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
+    let lost = db.record(&job_id(1), 1, &JobUpdate::default(), &[]).await;
+    assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
+    let claimed = db.claim_jobs("second", at(101), at(131), 1).await.unwrap();
+    assert_eq!(claimed[0].lease.as_ref().unwrap().epoch, 2);
+}
+
+pub async fn a_summary_is_written_piece_by_piece(db: Db) {
+    held(&db).await;
+    let first = JobUpdate {
+        state: Some(JobState::Starting),
+        phase: Some("Loading the data 📦".to_owned()),
+        step: Some(3),
+        total_steps: Some(1 << 40),
+        log_offset: Some(77),
+        train_loss: Some(2.5),
+        eval_loss: Some(-0.25),
+        tokens_per_second: Some(1e9),
+        failure: Some("why".to_owned()),
+        next_step: Some("what next".to_owned()),
+        started_at: Some(at(101)),
+        ended_at: Some(at(102)),
+    };
+    assert_eq!(db.record(&job_id(1), 1, &first, &[]).await.unwrap(), 0);
+    assert_eq!(db.record(&job_id(1), 1, &JobUpdate::default(), &[]).await.unwrap(), 0);
+    let job = db.job(&job_id(1)).await.unwrap().unwrap();
+    assert_eq!((job.state, job.phase.as_str()), (JobState::Starting, "Loading the data 📦"));
+    assert_eq!((job.step, job.total_steps, job.log_offset), (3, 1 << 40, 77));
+    assert_eq!((job.train_loss, job.eval_loss), (Some(2.5), Some(-0.25)));
+    assert_eq!(job.tokens_per_second, Some(1e9));
+    assert_eq!((job.failure.as_deref(), job.next_step.as_deref()), (Some("why"), Some("what next")));
+    assert_eq!((job.started_at, job.ended_at), (Some(at(101)), Some(at(102))));
+    // A loss that is no number does not wipe out the last one that was.
+    let bad =
+        JobUpdate { train_loss: Some(f64::NAN), eval_loss: Some(0.0), step: Some(4), ..JobUpdate::default() };
+    db.record(&job_id(1), 1, &bad, &[]).await.unwrap();
+    let job = db.job(&job_id(1)).await.unwrap().unwrap();
+    assert_eq!((job.train_loss, job.eval_loss, job.step), (Some(2.5), Some(0.0), 4));
+}
+
+pub async fn states_follow_the_rules(db: Db) {
+    held(&db).await;
+    let event = [(at(101), EventBody::Log { line: "x".to_owned() })];
+    let refused = db.record(&job_id(1), 1, &into(JobState::Uploading), &event).await;
+    assert!(matches!(refused, Err(StoreError::NotFound(_))), "{refused:?}");
+    assert_eq!(db.events(&job_id(1), 0, 10).await.unwrap(), vec![], "nothing of a refused record is kept");
+    use JobState::{Completed, Downloading, Queued, Starting, Training, Uploading};
+    for state in [Starting, Starting, Downloading, Training, Training, Uploading, Completed, Completed] {
+        db.record(&job_id(1), 1, &into(state), &[]).await.unwrap();
+    }
+    for state in [Queued, Starting, JobState::Failed, JobState::Stopped] {
+        let refused = db.record(&job_id(1), 1, &into(state), &[]).await;
+        assert!(matches!(refused, Err(StoreError::NotFound(_))), "{state:?}: {refused:?}");
+    }
+    assert_eq!(db.job(&job_id(1)).await.unwrap().unwrap().state, Completed);
+    // Its last words still count.
+    assert_eq!(db.record(&job_id(1), 1, &JobUpdate::default(), &event).await.unwrap(), 1);
+}
+
+pub async fn a_stop_reaches_the_holder(db: Db) {
+    held(&db).await;
+    db.record(&job_id(1), 1, &into(JobState::Starting), &[]).await.unwrap();
+    let state = db.request_stop(&job_id(1), StopMode::Keep, at(105), &audit("job.stop")).await.unwrap();
+    assert_eq!(state, JobState::Starting);
+    assert_eq!(db.heartbeat(&job_id(1), 1, at(160)).await.unwrap(), Some(StopMode::Keep));
+    db.request_stop(&job_id(1), StopMode::Discard, at(106), &audit("job.stop")).await.unwrap();
+    assert_eq!(db.heartbeat(&job_id(1), 1, at(160)).await.unwrap(), Some(StopMode::Discard));
+    // Whoever takes the job over learns of it too.
+    let taken = db.claim_jobs("second", at(160), at(190), 1).await.unwrap();
+    assert_eq!(taken[0].stop, Some(StopMode::Discard));
+    db.record(&job_id(1), 2, &into(JobState::Stopping), &[]).await.unwrap();
+    db.record(&job_id(1), 2, &into(JobState::Stopped), &[]).await.unwrap();
+}
+
+pub async fn a_queued_job_stops_at_once(db: Db) {
+    // Held, but not started: the holder finds its lease gone and starts nothing.
+    held(&db).await;
+    let state = db.request_stop(&job_id(1), StopMode::Discard, at(105), &audit("job.stop")).await.unwrap();
+    assert_eq!(state, JobState::Stopped);
+    let stopped = db.job(&job_id(1)).await.unwrap().unwrap();
+    assert_eq!((stopped.state, stopped.ended_at, stopped.lease), (JobState::Stopped, Some(at(105)), None));
+    assert_eq!((stopped.stop, stopped.last_seq), (Some(StopMode::Discard), 1));
+    let lost = db.record(&job_id(1), 1, &into(JobState::Starting), &[]).await;
+    assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
+    let events = db.events(&job_id(1), 0, 10).await.unwrap();
+    assert!(
+        matches!(&events[..], [e] if e.seq == 1 && e.at == at(105)
+            && matches!(e.body, EventBody::State { state: JobState::Stopped, .. })),
+        "whoever watches the job hears of it: {events:?}"
+    );
+}
+
+pub async fn a_final_job_stays_as_it_is(db: Db) {
+    held(&db).await;
+    db.record(&job_id(1), 1, &into(JobState::Completed), &[]).await.unwrap();
+    let before = db.job(&job_id(1)).await.unwrap();
+    let state = db.request_stop(&job_id(1), StopMode::Keep, at(105), &audit("job.stop")).await.unwrap();
+    assert_eq!(state, JobState::Completed);
+    assert_eq!(db.job(&job_id(1)).await.unwrap(), before);
+    let nothing = db.request_stop(&job_id(2), StopMode::Keep, at(105), &audit("job.stop")).await;
+    assert!(matches!(nothing, Err(StoreError::NotFound("job"))), "{nothing:?}");
+}
+
+pub async fn a_try_is_counted(db: Db) {
+    held(&db).await;
+    let read = JobUpdate { log_offset: Some(500), ..JobUpdate::default() };
+    db.record(&job_id(1), 1, &read, &[]).await.unwrap();
+    assert_eq!(db.next_attempt(&job_id(1), 1).await.unwrap(), 2);
+    assert_eq!(db.next_attempt(&job_id(1), 1).await.unwrap(), 3);
+    let job = db.job(&job_id(1)).await.unwrap().unwrap();
+    assert_eq!((job.attempt, job.log_offset), (3, 0));
+}

@@ -43,3 +43,8 @@ pub mod session;
 pub mod shell;
 #[cfg(feature = "ssr")]
 pub mod state;
+
+#[cfg(all(test, feature = "ssr"))]
+mod contrast;
+#[cfg(all(test, feature = "ssr"))]
+mod gallery;

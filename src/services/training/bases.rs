@@ -1,0 +1,189 @@
+//! Base models: the built-in nano preset, the person's finished models, and directories that the operator put under
+//! `MODELS_DIR`. A directory that is broken is listed with what is wrong with it, and can't be chosen.
+
+use crate::{
+    domain::{
+        ids::ModelId,
+        job::BaseModel,
+        model::{Model, ModelKind},
+    },
+    services::{
+        context::Actor,
+        error::{ServiceError, ServiceResult},
+        policy::{Action, Resource, authorize},
+    },
+    store::{PageRequest, Store},
+};
+use llm_tuner_engine::{config::Gpt2Config, files};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// One thing that a job can start from.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// `nano`, `model:<id>` or `dir:<name>`: what a form sends.
+    pub key: String,
+    pub base: BaseModel,
+    pub name: String,
+    /// One line for the card.
+    pub about: String,
+    /// `GPT-2`.
+    pub family: &'static str,
+    /// As its card or operator states it.
+    pub licence: String,
+    pub parameters: Option<u64>,
+    pub bytes: u64,
+    /// Unknown for nano (its vocabulary comes from the data) and for finished models until they are opened.
+    pub config: Option<Gpt2Config>,
+    /// Where its files are on this machine, for a directory.
+    pub directory: Option<PathBuf>,
+    /// Why it can't be used; what is missing or wrong, and in which file.
+    pub problem: Option<String>,
+}
+
+pub struct Bases {
+    store: Arc<dyn Store>,
+    models_dir: PathBuf,
+}
+
+impl Bases {
+    pub fn new(store: Arc<dyn Store>, models_dir: PathBuf) -> Self {
+        Self { store, models_dir }
+    }
+
+    /// All that this person can start from, nano first.
+    pub async fn list(&self, actor: &Actor) -> ServiceResult<Vec<Base>> {
+        let mut bases = vec![nano()];
+        bases.extend(self.directories().await);
+        let models = self.store.list_models(&actor.user.id, &PageRequest { cursor: None, limit: 100 }).await?;
+        bases.extend(models.items.iter().map(of_model));
+        Ok(bases)
+    }
+
+    /// The base of this key.
+    ///
+    /// # Errors
+    /// `Invalid("base_model")` where there is none or it can't be used.
+    pub async fn find(&self, actor: &Actor, key: &str) -> ServiceResult<Base> {
+        let unknown = || ServiceError::invalid("base_model", "There is no such base model. Choose one from the list.");
+        let base = match key.split_once(':') {
+            None if key == "nano" || key.is_empty() => nano(),
+            Some(("model", id)) => {
+                let id = ModelId::parse(id).ok_or_else(unknown)?;
+                let model = self.store.model(&id).await?;
+                let model = model
+                    .filter(|model| authorize(actor, Action::Read, Resource::Owned(&model.user_id)))
+                    .ok_or_else(unknown)?;
+                of_model(&model)
+            }
+            Some(("dir", name)) => {
+                self.directories().await.into_iter().find(|base| base.name == name).ok_or_else(unknown)?
+            }
+            // The API also takes a directory's or model's plain name.
+            _ => self.list(actor).await?.into_iter().find(|base| base.name == key).ok_or_else(unknown)?,
+        };
+        match &base.problem {
+            Some(problem) => Err(ServiceError::invalid("base_model", problem.clone())),
+            None => Ok(base),
+        }
+    }
+
+    /// The model directories of this machine, by name.
+    async fn directories(&self) -> Vec<Base> {
+        let root = self.models_dir.clone();
+        tokio::task::spawn_blocking(move || read_directories(&root)).await.unwrap_or_default()
+    }
+}
+
+/// The key of what a job started from.
+pub fn key_of(base: &BaseModel) -> String {
+    match base {
+        BaseModel::Nano => "nano".to_owned(),
+        BaseModel::Model { id } => format!("model:{id}"),
+        BaseModel::Directory { name } => format!("dir:{name}"),
+    }
+}
+
+fn nano() -> Base {
+    Base {
+        key: "nano".to_owned(),
+        base: BaseModel::Nano,
+        name: "nano".to_owned(),
+        about: "Built in. A small model that learns your data from nothing, in minutes, on any machine.".to_owned(),
+        family: "GPT-2",
+        licence: "No weights: none needed".to_owned(),
+        parameters: Some(Gpt2Config::nano(1_024).parameter_count() as u64),
+        bytes: 0,
+        config: None,
+        directory: None,
+        problem: None,
+    }
+}
+
+fn of_model(model: &Model) -> Base {
+    let problem = (model.kind == ModelKind::Adapter).then(|| {
+        "This is an adapter. Tune its base instead, or tune again with \"merge the adapter\" switched on.".to_owned()
+    });
+    Base {
+        key: format!("model:{}", model.id),
+        base: BaseModel::Model { id: model.id.clone() },
+        name: model.name.clone(),
+        about: format!("Your model, tuned from {}.", model.base_name),
+        family: "GPT-2",
+        licence: "Yours".to_owned(),
+        parameters: None,
+        bytes: model.bytes,
+        config: None,
+        directory: None,
+        problem,
+    }
+}
+
+fn read_directories(root: &Path) -> Vec<Base> {
+    let Ok(entries) = std::fs::read_dir(root) else {
+        return Vec::new();
+    };
+    let mut bases: Vec<Base> = entries
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'))?;
+            Some(read_directory(&entry.path(), name))
+        })
+        .collect();
+    bases.sort_by(|a, b| a.name.cmp(&b.name));
+    bases
+}
+
+/// Reads the configuration and the headers of the weights, not the weights.
+fn read_directory(path: &Path, name: String) -> Base {
+    let read = || -> Result<(Gpt2Config, u64), files::FileError> {
+        let config = files::huggingface::read_config(path)?;
+        let bytes = files::huggingface::weight_files(path)?
+            .iter()
+            .filter_map(|file| std::fs::metadata(file).ok())
+            .map(|meta| meta.len())
+            .sum();
+        files::huggingface::check_shapes(path, &config)?;
+        Ok((config, bytes))
+    };
+    let (config, bytes, problem) = match read() {
+        Ok((config, bytes)) => (Some(config), bytes, None),
+        Err(error) => (None, 0, Some(error.to_string())),
+    };
+    Base {
+        key: format!("dir:{name}"),
+        base: BaseModel::Directory { name: name.clone() },
+        about: "A model on this machine, put there by its operator.".to_owned(),
+        family: "GPT-2",
+        licence: "As published with the model".to_owned(),
+        parameters: config.as_ref().map(|config| config.parameter_count() as u64),
+        bytes,
+        config,
+        directory: Some(path.to_owned()),
+        problem,
+        name,
+    }
+}

@@ -36,12 +36,19 @@ pub fn run(workspace: &Workspace, groups: &[&str], rest: &[String]) -> Result<Ex
         unit(workspace, &mut report, rest);
     }
     if wants("e2e") {
-        browser(workspace, &mut report, rest);
+        // With the unit tests in the same run, the server comes out of their build, which spares
+        // compiling its dependencies again with the features that a build of it alone would have.
+        browser(workspace, &mut report, rest, wants("unit"));
     }
     Ok(report.finish())
 }
 
 fn lint(workspace: &Workspace, report: &mut Report) {
+    report.stage("lock file", || {
+        let mut metadata = workspace.cargo();
+        process::run_quietly(metadata.args(["metadata", "--locked", "--format-version=1"]))?;
+        Ok(Outcome::Checked)
+    });
     report.stage("format", || {
         setup::rust_components(workspace)?;
         checked(workspace.cargo().args(["fmt", "--all", "--check"]))
@@ -143,13 +150,19 @@ fn count_in_summary(line: &str) -> Option<Count> {
     Some(Count { passed: number(" passed")?, failed: number(" failed")? })
 }
 
-fn browser(workspace: &Workspace, report: &mut Report, rest: &[String]) {
+fn browser(workspace: &Workspace, report: &mut Report, rest: &[String], server_of_tests: bool) {
     let mut server = None;
     report.stage("build", || {
         // Before the long build, so that what is missing shows at once.
         setup::chromium()?;
         setup::npm_packages(workspace, &workspace.root.join("end2end"))?;
-        server = Some(build::everything(workspace, Mode::Default)?);
+        build::build_site(workspace, Mode::Default)?;
+        server = Some(if server_of_tests {
+            process::run(workspace.cargo().args(["build", "--workspace", "--bins", "--tests"]))?;
+            workspace.target.join("debug/llm-tuner")
+        } else {
+            build::build_server(workspace, Mode::Default)?
+        });
         Ok(Outcome::Checked)
     });
     report.stage("types of the browser tests", || {

@@ -13,9 +13,12 @@
 //! With the feature `ssr` this library is the server; with `hydrate`, compiled for WASM, it is what the browser runs.
 
 pub mod domain;
+pub mod web;
 
 #[cfg(feature = "ssr")]
 pub mod backends;
+#[cfg(feature = "ssr")]
+pub mod commands;
 #[cfg(feature = "ssr")]
 pub mod config;
 #[cfg(feature = "ssr")]
@@ -26,3 +29,10 @@ pub mod storage;
 pub mod store;
 #[cfg(feature = "ssr")]
 pub mod telemetry;
+
+/// Called once by `public/islands.js` after the WASM is loaded, before it wakes the islands on the page.
+#[cfg(feature = "hydrate")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn hydrate() {
+    leptos::mount::hydrate_islands();
+}

@@ -1,2 +1,40 @@
-//! bin
-fn main() {}
+//! The command line: `serve` (the default), `train`, `health`. Thin: each command calls the library.
+
+use clap::{Parser, Subcommand};
+use llm_tuner::{commands, telemetry};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "llm-tuner", version, about = "Tune language models on your own data.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the site and run training jobs (the default).
+    Serve,
+    /// Bring the database up to date and end. `serve` does this by itself.
+    Migrate,
+    /// Ask the running server at LEPTOS_SITE_ADDR whether it is alive; for container health checks.
+    Health,
+}
+
+fn main() -> ExitCode {
+    // A missing .env is the usual case; a broken one is told.
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        eprintln!("the file .env can't be read: {error}");
+        return ExitCode::FAILURE;
+    }
+    match Cli::parse().command.unwrap_or(Command::Serve) {
+        Command::Serve => {
+            telemetry::init();
+            commands::serve::run()
+        }
+        Command::Migrate => commands::migrate::run(),
+        Command::Health => commands::health::run(),
+    }
+}

@@ -11,9 +11,9 @@ pub fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let done = tokio::runtime::Runtime::new()
-        .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(SqlStore::connect(&config.database_url)).map_err(|error| error.to_string()));
+    let done = tokio::runtime::Runtime::new().map_err(|error| error.to_string()).and_then(|runtime| {
+        runtime.block_on(SqlStore::connect(&config.database_url)).map_err(|error| error.to_string())
+    });
     match done {
         Ok(_) => {
             println!("The database is up to date.");

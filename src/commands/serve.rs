@@ -1,9 +1,8 @@
 //! `llm-tuner serve`: builds every part, hands each what it needs, serves until a signal, and ends in order.
 
 use crate::{
-    backends::local::LocalBackend,
     config::Config,
-    services::{Services, context::Environment, supervisor},
+    services::{Services, context::Environment},
     storage::disk::DiskStorage,
     store::sql::SqlStore,
     web::{assets::Assets, router, state::AppState},
@@ -44,27 +43,23 @@ fn anyhow(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
-    std::fs::create_dir_all(&config.data_dir)
-        .map_err(|error| format!("the folder {} can't be made: {error} (set DATA_DIR)", config.data_dir.display()))?;
+    std::fs::create_dir_all(&config.data_dir).map_err(|error| {
+        format!("the folder {} can't be made: {error} (set DATA_DIR)", config.data_dir.display())
+    })?;
     let _lock = lock(&config)?;
     let assets = Assets::load(&config.site_root)?;
     let env = Environment::system();
     let store = Arc::new(SqlStore::connect(&config.database_url).await?);
     let storage = Arc::new(DiskStorage::open(&config.storage_dir)?);
-    let program = std::env::current_exe()?;
-    let backend = Arc::new(LocalBackend::new(config.data_dir.join("jobs"), program));
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
-    let services = Arc::new(Services::new(&config, env.clone(), store.clone(), storage.clone(), stop.clone()));
-    let settings = supervisor::Settings { max_parallel: config.max_parallel_jobs, ..supervisor::Settings::new(&config) };
-    let supervisor = supervisor::Supervisor::new(store, storage, backend, env.clock.clone(), settings, services.hub.clone());
-    tasks.spawn(supervisor.run(stop.clone()));
+    let services = Arc::new(Services::new(&config, env.clone(), store, storage, stop.clone()));
     services.start(&tasks);
 
-    let listener = tokio::net::TcpListener::bind(config.site_addr)
-        .await
-        .map_err(|error| format!("{} can't be listened on: {error} (set LEPTOS_SITE_ADDR)", config.site_addr))?;
+    let listener = tokio::net::TcpListener::bind(config.site_addr).await.map_err(|error| {
+        format!("{} can't be listened on: {error} (set LEPTOS_SITE_ADDR)", config.site_addr)
+    })?;
     let addr = listener.local_addr()?;
     let state = AppState { config: Arc::new(config), assets: Arc::new(assets), services };
     tracing::info!(url = %state.config.base_url, %addr, "LLM Tuner is ready");
@@ -98,8 +93,11 @@ fn lock(config: &Config) -> Result<nix::fcntl::Flock<std::fs::File>, Failure> {
     let path = config.data_dir.join(".lock");
     let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
     nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(|_| {
-        format!("another LLM Tuner uses the folder {}. End it, or set DATA_DIR to another folder.", config.data_dir.display())
-            .into()
+        format!(
+            "another LLM Tuner uses the folder {}. End it, or set DATA_DIR to another folder.",
+            config.data_dir.display()
+        )
+        .into()
     })
 }
 

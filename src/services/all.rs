@@ -1,12 +1,12 @@
 //! All services, built once and handed to the web floor.
 
-use crate::{config::Config, storage::Storage, store::Store};
 use super::{
     accounts::Accounts,
     context::{Actor, Environment},
     error::ServiceResult,
-    supervisor::JobHub,
+    hub::JobHub,
 };
+use crate::{config::Config, storage::Storage, store::Store};
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 

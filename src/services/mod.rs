@@ -2,12 +2,17 @@
 //! Leptos, SQL or a process; the ports below do.
 //!
 //! - [`accounts`] people, passwords, sessions   - [`policy`] who may do what
-//! - [`supervisor`] drives training jobs        - [`limits`] how often
+//! - [`limits`] how often
+//! - [`hub`] wakes who waits for a job         - [`all`] every service, built once
 //! - [`context`] who asks, time, randomness     - [`error`] why not
 
 pub mod accounts;
+pub mod all;
 pub mod context;
 pub mod error;
+pub mod hub;
 pub mod limits;
 pub mod passwords;
 pub mod policy;
+
+pub use all::Services;

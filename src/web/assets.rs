@@ -8,7 +8,9 @@ pub struct Assets(BTreeMap<String, String>);
 
 /// The site was not built, or only in part.
 #[derive(Debug, thiserror::Error)]
-#[error("the built site is missing or broken ({path}: {why}). Run `cargo xtask build`, or set LEPTOS_SITE_ROOT.")]
+#[error(
+    "the built site is missing or broken ({path}: {why}). Run `cargo xtask build`, or set LEPTOS_SITE_ROOT."
+)]
 pub struct AssetsError {
     path: String,
     why: String,

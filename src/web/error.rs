@@ -1,11 +1,8 @@
 //! The web edge of errors: a service's error becomes a [`Problem`] (status, code, words), and that a page, a fragment
 //! or JSON. The cause goes into the log, never to the browser.
 
-use crate::{
-    domain::field::FieldError,
-    services::error::ServiceError,
-};
 use super::components::{Notice, Severity};
+use crate::{domain::field::FieldError, services::error::ServiceError};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -28,7 +25,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>, next_step: impl Into<String>) -> Self {
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+        next_step: impl Into<String>,
+    ) -> Self {
         Self {
             status,
             code,
@@ -61,7 +63,9 @@ impl From<ServiceError> for Problem {
                 problem
             }
             ServiceError::SignInNeeded => Self::new(StatusCode::UNAUTHORIZED, "sign_in_needed", words, ""),
-            ServiceError::WrongCredentials => Self::new(StatusCode::UNAUTHORIZED, "wrong_credentials", words, ""),
+            ServiceError::WrongCredentials => {
+                Self::new(StatusCode::UNAUTHORIZED, "wrong_credentials", words, "")
+            }
             ServiceError::NotFound(what) => Self::not_found(what),
             ServiceError::Refused { code, message, next_step } => {
                 Self::new(StatusCode::CONFLICT, code, message, next_step)
@@ -71,9 +75,12 @@ impl From<ServiceError> for Problem {
                 problem.retry_after_seconds = Some(retry_after.as_secs().max(1));
                 problem
             }
-            ServiceError::TooLarge { .. } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", words, "Split the file and upload the parts.")
-            }
+            ServiceError::TooLarge { .. } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                words,
+                "Split the file and upload the parts.",
+            ),
             ServiceError::NoRoom => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "no_room",
@@ -82,7 +89,12 @@ impl From<ServiceError> for Problem {
             ),
             ServiceError::Unavailable(cause) => {
                 tracing::error!(%cause, "a part of the server does not answer");
-                let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", words, "Try again in a moment.");
+                let mut problem = Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "unavailable",
+                    words,
+                    "Try again in a moment.",
+                );
                 problem.retry_after_seconds = Some(2);
                 problem
             }

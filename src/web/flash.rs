@@ -48,7 +48,8 @@ impl Flash {
         loop {
             let text = base64::engine::general_purpose::URL_SAFE_NO_PAD
                 .encode(serde_json::to_vec(&flash).unwrap_or_default());
-            let longest = flash.values.iter().max_by_key(|(_, value)| value.len()).map(|(name, _)| name.clone());
+            let longest =
+                flash.values.iter().max_by_key(|(_, value)| value.len()).map(|(name, _)| name.clone());
             match longest {
                 Some(name) if text.len() > MAX_BYTES => flash.values.remove(&name),
                 _ => return cookie(&state.config, NAME, text, SECONDS),

@@ -124,7 +124,8 @@ impl PageRequest {
 
     /// Draws what went wrong. The caller sets the status.
     pub fn problem(self, problem: &Problem) -> Response {
-        let way_out = if self.ctx.user.is_some() { ("Go to the overview", "/") } else { ("Sign in", "/sign-in") };
+        let way_out =
+            if self.ctx.user.is_some() { ("Go to the overview", "/") } else { ("Sign in", "/sign-in") };
         let error = ErrorPage {
             status: problem.status.as_u16(),
             title: title_of(problem),

@@ -70,7 +70,9 @@ pub fn router(state: AppState) -> Router {
 
 /// Answers a form or an island; `web::functions` has them.
 async fn server_function(State(state): State<AppState>, request: Request<Body>) -> Response {
-    leptos_axum::handle_server_fns_with_context(move || provide_context(state.clone()), request).await.into_response()
+    leptos_axum::handle_server_fns_with_context(move || provide_context(state.clone()), request)
+        .await
+        .into_response()
 }
 
 /// The built site: hashed files under `/pkg`, icons and samples beside it, compressed ahead of time.
@@ -103,7 +105,8 @@ fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
         .unwrap_or_default();
     tracing::error!(panic = %words, "a handler panicked");
     let mut response =
-        super::error::ApiError::from(crate::services::error::ServiceError::Internal("panic".to_owned())).into_response();
+        super::error::ApiError::from(crate::services::error::ServiceError::Internal("panic".to_owned()))
+            .into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     response
 }

@@ -38,7 +38,11 @@ pub fn cookie(config: &Config, name: &'static str, value: String, max_age_second
 }
 
 /// The cookie that carries a fresh session's secret.
-pub fn session_cookie(config: &Config, signed_in: &SignedIn, now: crate::domain::time::Instant) -> Cookie<'static> {
+pub fn session_cookie(
+    config: &Config,
+    signed_in: &SignedIn,
+    now: crate::domain::time::Instant,
+) -> Cookie<'static> {
     let age = signed_in.expires_at.since(now).as_secs();
     cookie(config, cookie_name(config), signed_in.secret.clone(), i64::try_from(age).unwrap_or(0))
 }
@@ -61,7 +65,10 @@ pub fn sign_in_url(uri: &Uri) -> String {
 /// A path of this site to go to after signing in; anything else is `/`. Never another host: `//host`, `/\host` and
 /// absolute URLs are refused.
 pub fn local_path(next: &str) -> &str {
-    let plain = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\') && !next.chars().any(char::is_control);
+    let plain = next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains('\\')
+        && !next.chars().any(char::is_control);
     if plain { next } else { "/" }
 }
 

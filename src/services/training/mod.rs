@@ -11,7 +11,7 @@ use super::{
     context::{Actor, Environment},
     error::{ServiceError, ServiceResult},
     policy::{Action, Resource, authorize},
-    supervisor::JobHub,
+    hub::JobHub,
 };
 use crate::{
     domain::{

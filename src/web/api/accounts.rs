@@ -174,7 +174,9 @@ async fn list_sessions(
     ApiActor(actor): ApiActor,
 ) -> Result<Json<SessionsBody>, ApiError> {
     let sessions = state.accounts.sessions(&actor).await?;
-    Ok(Json(SessionsBody { sessions: sessions.iter().map(|s| SessionView::new(s, &actor.session)).collect() }))
+    Ok(Json(SessionsBody {
+        sessions: sessions.iter().map(|s| SessionView::new(s, &actor.session)).collect(),
+    }))
 }
 
 /// Ends one of the caller's sessions.

@@ -21,9 +21,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
                 "not_json",
                 "Send the body as JSON, with Content-Type: application/json.",
             )),
-            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(ApiError::with_status(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large."))
-            }
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(
+                ApiError::with_status(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is too large."),
+            ),
             Err(rejection) => Err(ApiError::bad_request(rejection.body_text())),
         }
     }
@@ -31,7 +31,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
 
 /// RFC 3339, UTC, as the seeds' examples have it.
 pub fn rfc3339(at: Instant) -> String {
-    jiff::Timestamp::from_microsecond(at.micros()).map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
+    jiff::Timestamp::from_microsecond(at.micros())
+        .map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+        .unwrap_or_default()
 }
 
 /// Query of every list: `?cursor=…&limit=…`.

@@ -107,10 +107,15 @@ pub async fn set_theme(theme: String) -> Result<(), ServerFnError> {
     let call = Call::new();
     let year = 365 * 24 * 3600;
     let result = match theme.as_str() {
-        "light" | "dark" => {
-            Ok(Then::to(call.back()).cookie(&session::cookie(&call.state.config, "theme", theme.clone(), year)))
+        "light" | "dark" => Ok(Then::to(call.back()).cookie(&session::cookie(
+            &call.state.config,
+            "theme",
+            theme.clone(),
+            year,
+        ))),
+        "system" => {
+            Ok(Then::to(call.back()).cookie(&session::cookie(&call.state.config, "theme", String::new(), 0)))
         }
-        "system" => Ok(Then::to(call.back()).cookie(&session::cookie(&call.state.config, "theme", String::new(), 0))),
         _ => Err(ServiceError::invalid("theme", "The theme is light, dark or system.")),
     };
     reply(&call, "theme", &[], result)

@@ -116,9 +116,15 @@ mod server {
                 }
                 let values: BTreeMap<_, _> =
                     typed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-                let general = problem.fields.is_empty().then(|| (problem.message.clone(), problem.next_step.clone()));
-                let flash =
-                    Flash { form: form.to_owned(), notice: None, problem: general, errors: problem.fields, values };
+                let general =
+                    problem.fields.is_empty().then(|| (problem.message.clone(), problem.next_step.clone()));
+                let flash = Flash {
+                    form: form.to_owned(),
+                    notice: None,
+                    problem: general,
+                    errors: problem.fields,
+                    values,
+                };
                 append_cookie(&response, &flash.to_cookie(&call.state).to_string());
                 redirect(&response, &call.back());
                 Ok(())

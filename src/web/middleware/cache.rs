@@ -24,7 +24,8 @@ pub async fn layer(request: Request, next: Next) -> Response {
         PRIVATE
     };
     let mut response = next.run(request).await;
-    let policy = if response.status().is_success() || response.status().as_u16() == 304 { policy } else { PRIVATE };
+    let policy =
+        if response.status().is_success() || response.status().as_u16() == 304 { policy } else { PRIVATE };
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(policy));
     response
 }

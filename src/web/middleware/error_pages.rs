@@ -1,7 +1,7 @@
 //! Turns a page handler's error into a page: the error itself knows neither person, theme nor nonce.
 
 use crate::web::{
-    error::{Problem, PageError},
+    error::{PageError, Problem},
     page::PageRequest,
     state::AppState,
 };
@@ -26,7 +26,11 @@ pub async fn layer(State(state): State<AppState>, request: Request, next: Next) 
     let problem = match response.extensions().get::<PageError>() {
         Some(error) => error.0.clone(),
         // An unknown address, or a layer below that refused in its own words.
-        None if !machine && accepts_html && response.status() == StatusCode::NOT_FOUND && !is_html(&response) => {
+        None if !machine
+            && accepts_html
+            && response.status() == StatusCode::NOT_FOUND
+            && !is_html(&response) =>
+        {
             Problem::not_found("page")
         }
         None => return response,

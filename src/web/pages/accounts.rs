@@ -5,7 +5,8 @@ use crate::{
     services::context::Actor,
     web::{
         components::{
-            Button, ButtonKind, Card, Column, DataTable, FormErrors, PageHeader, RelativeTime, TextField, error_for,
+            Button, ButtonKind, Card, Column, DataTable, FormErrors, PageHeader, RelativeTime, TextField,
+            error_for,
         },
         error::PageError,
         flash::Flash,
@@ -123,7 +124,8 @@ fn settings_view(
 ) -> impl IntoView + use<> {
     let profile = Flash::of(flash, "profile");
     let password = Flash::of(flash, "password");
-    let name = if profile.errors.is_empty() { actor.user.full_name.clone() } else { profile.value("full_name") };
+    let name =
+        if profile.errors.is_empty() { actor.user.full_name.clone() } else { profile.value("full_name") };
     let rows = sessions.iter().map(|session| session_row(session, actor, now)).collect_view();
     let several = sessions.len() > 1;
     let email = actor.user.email.to_string();
@@ -210,14 +212,28 @@ fn session_row(session: &Session, actor: &Actor, now: Instant) -> impl IntoView 
 
 /// A short name for a browser; the whole header is shown on hover.
 fn browser_of(user_agent: &str) -> String {
-    let browser = [("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl")]
-        .into_iter()
-        .find(|(mark, _)| user_agent.contains(mark))
-        .map(|(_, name)| name);
-    let system = [("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux")]
-        .into_iter()
-        .find(|(mark, _)| user_agent.contains(mark))
-        .map(|(_, name)| name);
+    let browser = [
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ]
+    .into_iter()
+    .find(|(mark, _)| user_agent.contains(mark))
+    .map(|(_, name)| name);
+    let system = [
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS", "macOS"),
+        ("Linux", "Linux"),
+    ]
+    .into_iter()
+    .find(|(mark, _)| user_agent.contains(mark))
+    .map(|(_, name)| name);
     match (browser, system) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
         (Some(browser), None) => browser.to_owned(),

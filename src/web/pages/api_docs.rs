@@ -45,9 +45,10 @@ fn operation_view(api: &Value, path: &str, method: &str, operation: &Value) -> A
     let text = words(operation, "description");
     let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
     let body = &operation["requestBody"]["content"];
-    let body = body.as_object().and_then(|kinds| kinds.iter().next()).map(|(kind, content)| {
-        (kind.clone(), example(api, &content["schema"], 0))
-    });
+    let body = body
+        .as_object()
+        .and_then(|kinds| kinds.iter().next())
+        .map(|(kind, content)| (kind.clone(), example(api, &content["schema"], 0)));
     let answers = operation["responses"].as_object().cloned().unwrap_or_default();
     view! {
         <details class="api-operation">
@@ -98,7 +99,10 @@ fn example(api: &Value, schema: &Value, depth: usize) -> Value {
         }
     }
     if let Some(properties) = schema["properties"].as_object() {
-        return properties.iter().map(|(name, property)| (name.clone(), example(api, property, depth + 1))).collect();
+        return properties
+            .iter()
+            .map(|(name, property)| (name.clone(), example(api, property, depth + 1)))
+            .collect();
     }
     let kind = match &schema["type"] {
         Value::Array(kinds) => kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or_default(),

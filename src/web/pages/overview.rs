@@ -1,13 +1,11 @@
 //! The overview: for a newcomer the three steps and a first button, for others what runs and what was last.
 
-use crate::{
-    web::{
-        components::{ButtonKind, LinkButton, PageHeader, Step, Steps},
-        error::PageError,
-        icons::Icon,
-        page::SignedPage,
-        shell::Nav,
-    },
+use crate::web::{
+    components::{ButtonKind, LinkButton, PageHeader, Step, Steps},
+    error::PageError,
+    icons::Icon,
+    page::SignedPage,
+    shell::Nav,
 };
 use axum::response::Response;
 use leptos::prelude::*;
@@ -20,8 +18,20 @@ pub async fn page(SignedPage { page, .. }: SignedPage) -> Result<Response, PageE
 fn first_run_view() -> impl IntoView {
     let steps = vec![
         Step { icon: Icon::Data, title: "Data", text: "Drop a file".to_owned(), done: false, current: true },
-        Step { icon: Icon::Training, title: "Train", text: "Press start".to_owned(), done: false, current: false },
-        Step { icon: Icon::Playground, title: "Talk", text: "Try the result".to_owned(), done: false, current: false },
+        Step {
+            icon: Icon::Training,
+            title: "Train",
+            text: "Press start".to_owned(),
+            done: false,
+            current: false,
+        },
+        Step {
+            icon: Icon::Playground,
+            title: "Talk",
+            text: "Try the result".to_owned(),
+            done: false,
+            current: false,
+        },
     ];
     view! {
         <PageHeader title="Tune a language model on your own data, on your own machine."/>

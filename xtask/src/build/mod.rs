@@ -30,7 +30,7 @@ pub fn everything(workspace: &Workspace, mode: Mode) -> Result<PathBuf> {
 /// Builds what the browser gets into `target/site`.
 ///
 /// The server learns the hashed names from `pkg/manifest.json`, which maps `css`, `js`, `wasm`,
-/// `htmx`, `hx-sse` and the path of every script in `public/` to a file name in `pkg/`.
+/// `htmx`, `hx-sse` and every script of `public/` by its name without `.js` to a file name in `pkg/`.
 pub fn build_site(workspace: &Workspace, mode: Mode) -> Result<()> {
     let started = Instant::now();
     setup::wasm_target(workspace)?;

@@ -42,10 +42,13 @@ pub fn assemble(workspace: &Workspace, css: String, wasm: Wasm) -> Result<Site> 
     for path in files_below(&public)? {
         let name = path.strip_prefix(&public)?.to_path_buf();
         let content = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        if let (Some("js"), Some(stem)) =
-            (path.extension().and_then(|e| e.to_str()), path.file_stem().and_then(|s| s.to_str()))
-        {
-            let key = name.to_str().context("a script in public/ needs a name in UTF-8")?;
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        if let (Some("js"), Some(stem)) = (path.extension().and_then(|e| e.to_str()), stem) {
+            let key = name.with_extension("");
+            let key = key.to_str().context("a script in public/ needs a name in UTF-8")?;
+            if site.manifest.contains_key(key) {
+                bail!("public/{key}.js has the name of something else in the site's manifest: rename it");
+            }
             site.add_hashed(key, stem, "js", content);
         } else {
             site.files.insert(name, content);

@@ -1,4 +1,4 @@
-//! The command line: `serve` (the default), `train`, `health`. Thin: each command calls the library.
+//! The command line: `serve` (the default), `train`, `validate`, `health`. Thin: each command calls the library.
 
 use clap::{Parser, Subcommand};
 use llm_tuner::{commands, telemetry};
@@ -15,6 +15,13 @@ struct Cli {
 enum Command {
     /// Serve the site and run training jobs (the default).
     Serve,
+    /// Check a dataset file, as the site does before an upload. `-` reads the standard input.
+    Validate {
+        file: std::path::PathBuf,
+        /// Print the whole report as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Bring the database up to date and end. `serve` does this by itself.
     Migrate,
     /// Ask the running server at LEPTOS_SITE_ADDR whether it is alive; for container health checks.
@@ -34,6 +41,7 @@ fn main() -> ExitCode {
             telemetry::init();
             commands::serve::run()
         }
+        Command::Validate { file, json } => commands::validate::run(&file, json),
         Command::Migrate => commands::migrate::run(),
         Command::Health => commands::health::run(),
     }

@@ -3,6 +3,7 @@
 use super::{
     accounts::Accounts,
     context::{Actor, Environment},
+    datasets::{self, Datasets},
     error::ServiceResult,
     hub::JobHub,
 };
@@ -14,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub struct Services {
     pub env: Environment,
     pub accounts: Accounts,
+    pub datasets: Datasets,
     /// Tells who waits for news of a job.
     pub hub: JobHub,
     /// Cancelled when the server ends: open streams watch it.
@@ -32,6 +34,13 @@ impl Services {
     ) -> Self {
         Self {
             accounts: Accounts::new(store.clone(), env.clone(), config.registration),
+            datasets: Datasets::new(
+                store.clone(),
+                storage.clone(),
+                env.clone(),
+                datasets::Settings { max_upload_bytes: config.max_upload_bytes, parallel_checks: 2 },
+                stop.clone(),
+            ),
             hub: JobHub::default(),
             env,
             stop,
@@ -42,6 +51,7 @@ impl Services {
 
     /// Starts the background work that is no training.
     pub fn start(self: &Arc<Self>, tasks: &TaskTracker) {
+        self.datasets.start(tasks);
         let services = Arc::clone(self);
         tasks.spawn(async move {
             let mut hourly = tokio::time::interval(Duration::from_secs(3600));

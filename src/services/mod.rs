@@ -5,10 +5,12 @@
 //! - [`limits`] how often
 //! - [`hub`] wakes who waits for a job         - [`all`] every service, built once
 //! - [`context`] who asks, time, randomness     - [`error`] why not
+//! - [`datasets`] upload, check, preview, repair
 
 pub mod accounts;
 pub mod all;
 pub mod context;
+pub mod datasets;
 pub mod error;
 pub mod hub;
 pub mod limits;

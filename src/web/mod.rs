@@ -6,8 +6,9 @@
 //! - [`islands`] the few interactive components, compiled to WASM
 //! - [`api`] the JSON API                           - [`components`], [`shell`] what pages are made of
 //! - [`session`] cookie to person  - [`page`] one page's answer  - [`flash`] what a form's answer carries
-//! - [`error`] from a service's error to page, fragment or JSON
+//! - [`error`] from a service's error to page, fragment or JSON  - [`attachment`] a stored file on its way out
 
+pub mod format;
 pub mod functions;
 pub mod islands;
 
@@ -16,13 +17,13 @@ pub mod api;
 #[cfg(feature = "ssr")]
 pub mod assets;
 #[cfg(feature = "ssr")]
+pub mod attachment;
+#[cfg(feature = "ssr")]
 pub mod components;
 #[cfg(feature = "ssr")]
 pub mod error;
 #[cfg(feature = "ssr")]
 pub mod flash;
-#[cfg(feature = "ssr")]
-pub mod format;
 #[cfg(feature = "ssr")]
 pub mod fragments;
 #[cfg(feature = "ssr")]

@@ -29,13 +29,15 @@ const FORM_LIMIT: usize = 2 * 1024 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub fn router(state: AppState) -> Router {
-    let (api, description) = api::parts();
+    let api::Parts { quick: api, uploads, description } = api::parts();
     let quick = Router::new()
         // Pages: GET, whole without JavaScript.
         .route("/", get(pages::overview::page))
         .route("/sign-in", get(pages::accounts::sign_in))
         .route("/register", get(pages::accounts::register))
         .route("/settings", get(pages::accounts::settings))
+        .route("/data", get(pages::datasets::list::page))
+        .route("/data/{id}", get(pages::datasets::detail::page))
         .route("/api/docs", get(pages::api_docs::page))
         // Fragments: what htmx asks for, GET only.
         .nest("/-", fragments::router())
@@ -49,6 +51,8 @@ pub fn router(state: AppState) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT));
 
     quick
+        // Uploads: as long and as large as they are.
+        .merge(uploads)
         .fallback_service(static_files(&state))
         .layer(from_fn_with_state(state.clone(), middleware::error_pages::layer))
         .layer(from_fn(middleware::cache::layer))

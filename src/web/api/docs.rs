@@ -18,5 +18,5 @@ pub fn describe(paths: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
 
 /// The description alone, for the page that shows it.
 pub fn description() -> utoipa::openapi::OpenApi {
-    describe(super::router().split_for_parts().1)
+    super::parts().description
 }

@@ -2,20 +2,32 @@
 //! service method; described by OpenAPI at `/api/openapi.json`, browsable at `/api/docs`.
 
 pub mod accounts;
+pub mod datasets;
 pub mod docs;
 pub mod extract;
 pub mod health;
+pub mod upload;
 
 use super::state::AppState;
 use utoipa_axum::router::OpenApiRouter;
 
-/// All routes under `/api`.
+/// The routes under `/api` that answer quickly; uploads stand apart.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(health::router()).merge(accounts::router())
+    OpenApiRouter::new().merge(health::router()).merge(accounts::router()).merge(datasets::router())
+}
+
+/// The API as the route table takes it in.
+pub struct Parts {
+    pub quick: axum::Router<AppState>,
+    /// Without the usual limits of time and size.
+    pub uploads: axum::Router<AppState>,
+    pub description: utoipa::openapi::OpenApi,
 }
 
 /// The routes, and their description built from the routes themselves.
-pub fn parts() -> (axum::Router<AppState>, utoipa::openapi::OpenApi) {
-    let (routes, paths) = router().split_for_parts();
-    (routes, docs::describe(paths))
+pub fn parts() -> Parts {
+    let (quick, mut paths) = router().split_for_parts();
+    let (uploads, more) = upload::router().split_for_parts();
+    paths.merge(more);
+    Parts { quick, uploads, description: docs::describe(paths) }
 }

@@ -3,4 +3,5 @@
 
 pub mod accounts;
 pub mod api_docs;
+pub mod datasets;
 pub mod overview;

@@ -1,0 +1,67 @@
+//! The bundled samples, made a person's own dataset by one press.
+
+use super::{Datasets, Origin, ServiceError, ServiceResult};
+use crate::{
+    domain::dataset::{Dataset, DatasetState},
+    services::context::Actor,
+    storage::ByteStream,
+    store::PageRequest,
+};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+
+/// A bundled sample.
+pub struct Sample {
+    /// Its name in addresses.
+    pub slug: &'static str,
+    pub title: &'static str,
+    pub description: &'static str,
+    pub licence: &'static str,
+    /// Its file under `public/samples/`.
+    pub file_name: &'static str,
+    pub bytes: &'static [u8],
+}
+
+const ALL: &[Sample] = &[Sample {
+    slug: "sentences-to-commands",
+    title: "Sentences to commands",
+    description: "Everyday requests and the JSON command that each one means. A small model learns it from nothing in about a minute.",
+    licence: "Apache-2.0",
+    file_name: "sentences-to-commands.jsonl",
+    bytes: include_bytes!("../../../public/samples/sentences-to-commands.jsonl"),
+}];
+
+/// How far back a sample that was added before is looked for.
+const RECENT: usize = 200;
+
+impl Datasets {
+    /// All that ship with the server, the one to begin with first.
+    pub fn samples(&self) -> &'static [Sample] {
+        ALL
+    }
+
+    /// Adds a sample to the person's datasets. Where they have it already, that one is answered: a second press makes
+    /// no second copy.
+    pub async fn add_sample(&self, actor: &Actor, slug: &str) -> ServiceResult<Dataset> {
+        let sample = ALL.iter().find(|sample| sample.slug == slug).ok_or(ServiceError::NotFound("sample"))?;
+        let page = PageRequest { cursor: None, limit: RECENT };
+        let recent = self.list(actor, &page).await?.items;
+        let known = recent.into_iter().find(|dataset| {
+            dataset.sample.as_deref() == Some(slug)
+                && !matches!(dataset.state, DatasetState::Failed | DatasetState::Refused)
+        });
+        if let Some(dataset) = known {
+            return Ok(dataset);
+        }
+        let origin = Origin {
+            name: sample.title.to_owned(),
+            original_name: sample.file_name.to_owned(),
+            family: None,
+            sample: Some(slug.to_owned()),
+            mapping: None,
+            action: "dataset.add_sample",
+        };
+        let content: ByteStream = stream::iter([Ok(Bytes::from_static(sample.bytes))]).boxed();
+        self.add(actor, origin, content).await
+    }
+}

@@ -1,8 +1,10 @@
 //! The training port: where a job's directory (DESIGN.md §3, `docs/ARCHITECTURE.md`) is run.
 //!
 //! A backend starts, looks at, and stops; it keeps no state of its own that a restart would lose. The supervisor
-//! (`services/supervisor`) drives it and is the only one who does. Adapter: [`local`].
+//! (`services/supervisor`) drives it and is the only one who does. Adapter: [`local`]. [`exit`] is the word that the
+//! trainer leaves behind.
 
+pub mod exit;
 pub mod local;
 
 use crate::domain::job::Job;
@@ -23,7 +25,7 @@ pub enum BackendError {
 /// How a job's process stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunStatus {
-    /// Never started, or its directory is gone.
+    /// This try (`Job::attempt`) was never started, or its directory is gone.
     Absent,
     Running,
     /// It ended by itself, with this outcome.
@@ -36,8 +38,8 @@ pub enum RunOutcome {
     Completed,
     /// Stopped on request; `model/` is whole where the model was to be kept.
     Stopped,
-    /// `output/failure` says what happened.
-    Failed { message: String },
+    /// The trainer gave up: what happened and, where it knows, what to do.
+    Failed { message: String, next_step: Option<String> },
     /// Gone without a word: killed from outside, or the machine went down. Can be resumed from a checkpoint.
     Killed { signal: Option<i32> },
 }
@@ -46,10 +48,13 @@ pub enum RunOutcome {
 pub trait TrainingBackend: Send + Sync {
     /// The job's directory on this machine. The caller fills `input/` before `start`.
     fn directory(&self, job: &Job) -> PathBuf;
-    /// Starts the process on the prepared directory, unless it already runs (then this is a no-op).
+    /// Starts this try on the prepared directory, unless it already runs (then this is a no-op). The output of an
+    /// earlier try is gone afterwards.
     async fn start(&self, job: &Job) -> Result<(), BackendError>;
     async fn status(&self, job: &Job) -> Result<RunStatus, BackendError>;
-    /// Reads the output from `offset`: whole lines only, at most `limit` bytes. Returns them and the offset after.
+    /// Reads this try's output from `offset`, at most `limit` bytes of it. Returns whole lines (the last one of an
+    /// ended process may lack its line feed) and the offset after them; no lines and the same offset: nothing new.
+    /// Lines are cut at a limit, valid UTF-8 and without NUL.
     async fn output(&self, job: &Job, offset: u64, limit: usize) -> Result<(Vec<String>, u64), BackendError>;
     /// Asks the process to write a checkpoint (and the model, when `keep`) and end; after `grace` it is killed.
     async fn stop(&self, job: &Job, keep: bool) -> Result<(), BackendError>;

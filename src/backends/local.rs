@@ -1,1 +1,0 @@
-//! Training in a child process of this machine.

@@ -7,7 +7,7 @@
 pub mod exit;
 pub mod local;
 
-use crate::domain::job::Job;
+use crate::domain::{ids::JobId, job::Job};
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
 
@@ -58,8 +58,10 @@ pub trait TrainingBackend: Send + Sync {
     async fn output(&self, job: &Job, offset: u64, limit: usize) -> Result<(Vec<String>, u64), BackendError>;
     /// Asks the process to write a checkpoint (and the model, when `keep`) and end; after `grace` it is killed.
     async fn stop(&self, job: &Job, keep: bool) -> Result<(), BackendError>;
-    /// Removes the directory.
-    async fn clean(&self, job: &Job) -> Result<(), BackendError>;
+    /// The jobs that have a directory here.
+    async fn present(&self) -> Result<Vec<JobId>, BackendError>;
+    /// Removes the directory; refused while the process runs, no error where there is none.
+    async fn clean(&self, job: &JobId) -> Result<(), BackendError>;
     /// Where the result lies once completed.
     fn result(&self, job: &Job) -> PathBuf {
         self.directory(job).join("model")

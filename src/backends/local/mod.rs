@@ -4,7 +4,7 @@
 //! <jobs>/<job id>/            the job's directory, DESIGN.md §3, and beside its parts:
 //!     lock                    held by the running trainer (see `process`)
 //!     pid                     which try runs, and as which process
-//!     keep                    present when a stop shall keep the model
+//!     input/config/stop       written before the trainer is asked to stop: `keep` its model, or `discard`
 //!     output/log              what the trainer prints
 //!     output/exit             the trainer's last word (see `backends::exit`)
 //!     output/signal           the signal that ended it, where this server saw that
@@ -161,7 +161,7 @@ impl Inner {
             return Ok(());
         }
         let lock = self.take_lock(&directory)?;
-        for left in ["output/exit", "output/failure", "output/signal", "keep"] {
+        for left in ["output/exit", "output/failure", "output/signal", "input/config/stop"] {
             absent_is_fine(fs::remove_file(directory.join(left)))?;
         }
         let record = Record { attempt, process: None };
@@ -219,12 +219,11 @@ impl Inner {
         let directory = self.directory(job);
         let _door = self.door();
         let Some(process) = self.running(&directory)? else { return Ok(None) };
-        let marker = directory.join("keep");
-        if keep {
-            fs::write(marker, "").map_err(failure)?;
-        } else {
-            absent_is_fine(fs::remove_file(marker))?;
+        let wish = directory.join("input/config/stop");
+        if let Some(parent) = wish.parent() {
+            fs::create_dir_all(parent).map_err(failure)?;
         }
+        fs::write(wish, if keep { "keep" } else { "discard" }).map_err(failure)?;
         process.terminate();
         Ok(Some(process))
     }
@@ -282,8 +281,16 @@ impl TrainingBackend for LocalBackend {
         Ok(())
     }
 
-    async fn clean(&self, job: &Job) -> Result<(), BackendError> {
-        let id = job.id.clone();
+    async fn present(&self) -> Result<Vec<JobId>, BackendError> {
+        self.run(|inner| {
+            let entries = fs::read_dir(&inner.settings.jobs).map_err(failure)?;
+            Ok(entries.filter_map(|entry| JobId::parse(entry.ok()?.file_name().to_str()?)).collect())
+        })
+        .await
+    }
+
+    async fn clean(&self, id: &JobId) -> Result<(), BackendError> {
+        let id = id.clone();
         self.run(move |inner| {
             let directory = inner.directory(&id);
             let _door = inner.door();

@@ -114,9 +114,10 @@ async fn a_job_runs_and_says_how_it_ended() {
     assert_eq!(setting.lines().await, [&format!("train --dir {directory}"), "oops", "no line feed"]);
     setting.job.attempt += 1;
     assert_eq!(setting.backend.status(&setting.job).await.unwrap(), RunStatus::Absent, "the next try");
-    setting.backend.clean(&setting.job).await.unwrap();
+    assert_eq!(setting.backend.present().await.unwrap(), [setting.job.id.clone()]);
+    setting.backend.clean(&setting.job.id).await.unwrap();
     assert!(!setting.path("").exists());
-    setting.backend.clean(&setting.job).await.unwrap();
+    setting.backend.clean(&setting.job.id).await.unwrap();
 }
 
 #[tokio::test]
@@ -155,7 +156,7 @@ async fn starting_twice_starts_once_also_after_a_restart() {
         assert_eq!(backend.status(&setting.job).await.unwrap(), RunStatus::Running);
     }
     assert_eq!(fs::read_to_string(setting.path("starts")).unwrap(), "started\n");
-    assert!(matches!(setting.backend.clean(&setting.job).await, Err(BackendError::Io(_))));
+    assert!(matches!(setting.backend.clean(&setting.job.id).await, Err(BackendError::Io(_))));
     setting.process().kill();
     assert_eq!(setting.end().await, RunOutcome::Killed { signal: Some(9) });
     assert!(matches!(
@@ -196,7 +197,7 @@ async fn somebody_elses_process_with_the_same_number_is_left_alone() {
 #[tokio::test]
 async fn a_stop_is_asked_for_and_the_wish_to_keep_is_told() {
     let setting = setting(
-        r#"trap 'ls "$3" | grep keep; echo "{\"outcome\":\"stopped\"}" > "$3/output/exit"; exit 3' TERM
+        r#"trap 'cat "$3/input/config/stop"; echo; echo "{\"outcome\":\"stopped\"}" > "$3/output/exit"; exit 3' TERM
         echo ready; while :; do sleep 0.01; done"#,
     );
     setting.backend.start(&setting.job).await.unwrap();
@@ -221,7 +222,7 @@ async fn a_trainer_that_does_not_listen_is_killed_with_what_it_started() {
 
 #[tokio::test]
 async fn the_next_try_ends_what_the_last_one_left_and_starts_with_an_empty_log() {
-    let mut setting = setting("sleep 1000 & echo try $!; exec sleep 1000");
+    let mut setting = setting("exec 3<&0; sleep 1000 <&3 & echo try $!; exec sleep 1000");
     setting.backend.start(&setting.job).await.unwrap();
     while setting.lines().await.is_empty() {
         tokio::task::yield_now().await;

@@ -130,18 +130,9 @@ async fn the_trainer_sees_no_secret_and_steps_back() {
     let lines = setting.lines().await;
     assert!(lines.contains(&"GIVEN=yes".to_owned()), "{lines:?}");
     assert!(!lines.iter().any(|line| line.starts_with("CARGO")), "{lines:?}");
-    let own = i32::from_str_radix(
-        fs::read_to_string("/proc/self/stat")
-            .unwrap()
-            .rsplit_once(')')
-            .unwrap()
-            .1
-            .split(' ')
-            .nth(17)
-            .unwrap(),
-        10,
-    );
-    assert!(lines.contains(&format!("{} {}", setting.process().pid, 5.max(own.unwrap()))), "{lines:?}");
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let own: i32 = stat.rsplit_once(')').unwrap().1.split(' ').nth(17).unwrap().parse().unwrap();
+    assert!(lines.contains(&format!("{} {}", setting.process().pid, 5.max(own))), "{lines:?}");
     assert!(lines.contains(&"500".to_owned()), "{lines:?}");
 }
 

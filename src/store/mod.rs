@@ -4,7 +4,10 @@
 //! on a person's behalf takes the [`AuditEntry`] that goes into the log in the same transaction. So a service method
 //! stays one unit of work on every database, DynamoDB's transactions included.
 //!
-//! Adapters: [`sql`] (SQLite and Postgres). `tests/store_conformance.rs` runs one suite over all of them.
+//! Text comes back as it was given, but for NUL, which not every database can hold: it comes back as `␀` (U+2400).
+//! A number that is none (NaN, infinity) is kept in events, and reads as unknown (`None`) in a row.
+//!
+//! Adapters: [`sql`] (SQLite and Postgres). `tests/store_conformance/` runs one suite over all of them.
 //! Not here: files (see `storage`), rules about who may do what (see `services`).
 
 pub mod sql;
@@ -24,7 +27,8 @@ use async_trait::async_trait;
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A unique value is taken; names the value's kind (`email`, `job name`, `idempotency key`).
+    /// A unique value is taken; names the value's kind (`email`, `job name`, `dataset version`). Also `job`, where a
+    /// dataset is to go that a job uses.
     #[error("{0} is taken")]
     Taken(&'static str),
     /// The row is gone, or not in the state that the change needs.
@@ -113,7 +117,7 @@ pub trait Datasets: Send + Sync {
     async fn create_dataset(&self, dataset: &Dataset, audit: &AuditEntry) -> StoreResult<()>;
     /// The dataset, whoever owns it; the service asks whether the caller may see it.
     async fn dataset(&self, id: &DatasetId) -> StoreResult<Option<Dataset>>;
-    /// The newest version of each of the user's datasets, newest first.
+    /// The newest version of each of the user's datasets, newest first, reports included.
     async fn list_datasets(&self, user: &UserId, page: &PageRequest) -> StoreResult<Page<Dataset>>;
     /// All versions of one dataset, newest first.
     async fn list_versions(&self, user: &UserId, family: &DatasetId) -> StoreResult<Vec<Dataset>>;
@@ -170,12 +174,14 @@ pub trait Jobs: Send + Sync {
     async fn list_jobs(&self, user: &UserId, page: &PageRequest) -> StoreResult<Page<Job>>;
     /// How many of the user's jobs are not final.
     async fn count_active_jobs(&self, user: &UserId) -> StoreResult<u64>;
-    /// How many queued jobs go before this one; `None` where it is not queued.
+    /// How many queued jobs go before this one in the order of [`claim_jobs`](Jobs::claim_jobs); `None` where it is
+    /// not queued.
     async fn queue_position(&self, id: &JobId) -> StoreResult<Option<u64>>;
 
     /// Takes up to `limit` jobs nobody holds, queued or left by a holder whose lease ran out, and leases them to
     /// `owner` until `until`, one epoch up. Jobs in a running state come first (they were taken over), then the
-    /// queue in fair order: the user with fewest running jobs first, then the oldest job.
+    /// queue in fair order: the user with fewest running jobs first, then the oldest job. What is taken counts as
+    /// running, so several at once are the same as one by one.
     async fn claim_jobs(
         &self,
         owner: &str,
@@ -187,7 +193,8 @@ pub trait Jobs: Send + Sync {
     async fn heartbeat(&self, id: &JobId, epoch: u64, until: Instant) -> StoreResult<Option<StopMode>>;
     /// Writes the update and appends the events with the next sequence numbers, in one transaction, when `epoch` is
     /// still the lease's. Returns the last sequence number. A state may only follow as `JobState::may_become` says
-    /// (the same state again is no change).
+    /// (the same state again is no change), else `NotFound` and nothing is written. After a final state the holder
+    /// may still append events.
     async fn record(
         &self,
         id: &JobId,
@@ -200,8 +207,9 @@ pub trait Jobs: Send + Sync {
     /// Gives the lease back, so that another holder may claim at once.
     async fn release(&self, id: &JobId, epoch: u64) -> StoreResult<()>;
 
-    /// Asks for a stop. A queued job is `stopped` at once; the holder of a running one sees it at its next heartbeat.
-    /// Returns the state after. A final job stays as it is.
+    /// Asks for a stop. A queued job is `stopped` at once, with a state event; whoever held it already finds the lease
+    /// lost. The holder of a running one sees it at its next heartbeat. Returns the state after. A final job stays as
+    /// it is.
     async fn request_stop(
         &self,
         id: &JobId,

@@ -37,7 +37,7 @@ pub async fn an_email_is_taken_once(db: Db) {
 
 pub async fn a_user_reads_back_as_stored(db: Db) {
     let mut made = user(1);
-    made.full_name = "Zoë 🚀 «Ünïcødé» ‮שלום".to_owned();
+    made.full_name = "Zoë 🚀 «Ünïcødé» \u{202e}שלום".to_owned();
     made.role = Role::Lab;
     let first = db.create_user(&made, &audit("user.create")).await.unwrap();
     assert_eq!(first.role, Role::Admin, "the first account is Admin whatever was asked for");

@@ -1,5 +1,9 @@
 //! One suite over every adapter of the metadata port. A case is a function that takes a store on an empty database;
 //! `cases!` runs all of them on one adapter, each as a test of its own, so an adapter is added with one line.
+//!
+//! Beside them: [`on_sqlite`] and [`on_postgres`] for what only one has, [`lifecycle`] with random histories.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -11,7 +15,10 @@ mod datasets;
 mod events;
 mod jobs;
 mod leases;
+mod lifecycle;
 mod models;
+mod on_postgres;
+mod on_sqlite;
 mod sessions;
 
 use llm_tuner::store::Store;

@@ -2,3 +2,4 @@
 
 pub mod databases;
 pub mod make;
+pub mod proxy;

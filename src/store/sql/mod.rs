@@ -8,7 +8,7 @@
 //! - [`conn`]: one connection or transaction of either database, with time limits.
 //! - [`value`]: what goes into a statement and comes out of a row; NUL and numbers that are none are handled there.
 //! - [`error`]: what a database's error means to the port.
-//! - [`page`]: cursors.
+//! - [`page`]: pages of lists by cursors.
 //! - `accounts`, `sessions`, `datasets`, `jobs`, `models`, `audit`: the port's traits, one file each.
 //!
 //! Not here: rules about who may do what (see `services`).
@@ -121,5 +121,78 @@ fn found(touched: u64, what: &'static str) -> StoreResult<()> {
 impl Store for SqlStore {
     async fn ping(&self) -> StoreResult<()> {
         self.fetch("select 1 as one", Vec::new()).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Accounts, *};
+    use crate::domain::{
+        account::{Email, Role, User},
+        audit::{AuditEntry, Outcome},
+        ids::UserId,
+        time::Instant,
+    };
+
+    fn user(n: u64) -> User {
+        User {
+            id: UserId::from_parts(n, 0),
+            email: Email::from_stored(format!("{n}@example.com")),
+            full_name: "x".repeat(2_000),
+            password_hash: String::new(),
+            role: Role::User,
+            disabled: false,
+            created_at: Instant(0),
+        }
+    }
+
+    fn entry() -> AuditEntry {
+        AuditEntry {
+            at: Instant(0),
+            actor: None,
+            action: "user.create".to_owned(),
+            object: String::new(),
+            outcome: Outcome::Done,
+            ip: String::new(),
+            request_id: String::new(),
+        }
+    }
+
+    /// SQLite answers a page limit exactly as it answers a full disk, so no small disk is needed here.
+    async fn limit_pages(store: &SqlStore, pages: &'static str) {
+        let Pools::Sqlite { write, .. } = &store.pools else { panic!("not SQLite") };
+        let mut conn = Conn::sqlite(write).await.unwrap();
+        conn.fetch(pages, Vec::new()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/llm-tuner.db", folder.path().display());
+        let store = SqlStore::connect(&url).await.unwrap();
+        limit_pages(&store, "pragma max_page_count = 60").await;
+        let mut made = 0;
+        let refused = loop {
+            match store.create_user(&user(made), &entry()).await {
+                Ok(_) => made += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, StoreError::Full), "{refused:?}");
+        assert_eq!(store.count_users().await.unwrap(), made);
+        limit_pages(&store, "pragma max_page_count = 100000").await;
+        store.create_user(&user(made), &entry()).await.unwrap();
+        assert_eq!(store.count_users().await.unwrap(), made + 1);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_none_is_refused_without_its_password() {
+        for url in
+            ["mysql://me:secret@host/db", "secret", "", "dynamodb://secret", "sqlite::memory:", "sqlite://"]
+        {
+            let refused = SqlStore::connect(url).await.unwrap_err();
+            assert!(matches!(refused, StoreError::Unavailable(_)), "{url}: {refused:?}");
+            assert!(!refused.to_string().contains("secret"), "{refused}");
+        }
     }
 }

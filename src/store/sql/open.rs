@@ -112,11 +112,8 @@ pub(super) async fn postgres(url: &str) -> StoreResult<Pools> {
         .acquire_timeout(ACQUIRE_WITHIN)
         // Our own check in place of sqlx's, which would wait on a dead line for as long as the caller has.
         .test_before_acquire(false)
-        .before_acquire(|conn, about| {
+        .before_acquire(|conn, _| {
             Box::pin(async move {
-                if about.idle_for < Duration::from_secs(1) {
-                    return Ok(true);
-                }
                 match tokio::time::timeout(Duration::from_secs(1), conn.ping()).await {
                     Ok(outcome) => outcome.map(|()| true),
                     Err(_) => Err(sqlx::Error::PoolTimedOut),

@@ -92,7 +92,6 @@ pub(super) async fn create(store: &SqlStore, job: &Job, entry: &AuditEntry) -> S
 }
 
 async fn insert(store: &SqlStore, job: &Job, entry: &AuditEntry) -> StoreResult<Job> {
-    let stored = Job { state: JobState::Queued, stop: None, lease: None, last_seq: 0, ..job.clone() };
     let mut tx = store.begin().await?;
     tx.execute(
         "insert into jobs (id, user_id, name, title, notes, spec, state, phase, stop, step, total_steps, attempt,
@@ -101,40 +100,42 @@ async fn insert(store: &SqlStore, job: &Job, entry: &AuditEntry) -> StoreResult<
          values ($1, $2, $3, $4, $5, $6, $7, $8, null, $9, $10, $11, $12, 0, $13, $14, $15, $16, $17, $18,
              null, 0, 0, $19, $20, $21)",
         args![
-            &stored.id,
-            &stored.user_id,
-            &stored.name,
-            &stored.title,
-            &stored.notes,
-            to_json("spec", &stored.spec)?,
-            stored.state.as_str(),
-            &stored.phase,
-            stored.step,
-            stored.total_steps,
-            stored.attempt,
-            stored.log_offset,
-            stored.train_loss,
-            stored.eval_loss,
-            stored.tokens_per_second,
-            &stored.failure,
-            &stored.next_step,
-            &stored.idempotency_key,
-            stored.created_at,
-            stored.started_at,
-            stored.ended_at
+            &job.id,
+            &job.user_id,
+            &job.name,
+            &job.title,
+            &job.notes,
+            to_json("spec", &job.spec)?,
+            JobState::Queued.as_str(),
+            &job.phase,
+            job.step,
+            job.total_steps,
+            job.attempt,
+            job.log_offset,
+            job.train_loss,
+            job.eval_loss,
+            job.tokens_per_second,
+            &job.failure,
+            &job.next_step,
+            &job.idempotency_key,
+            job.created_at,
+            job.started_at,
+            job.ended_at
         ],
     )
     .await
     .map_err(|error| reference(error, StoreError::NotFound("user")))?;
-    for dataset in &stored.spec.datasets {
+    for dataset in &job.spec.datasets {
         tx.execute(
             "insert into job_datasets (job_id, dataset_id) values ($1, $2) on conflict do nothing",
-            args![&stored.id, dataset],
+            args![&job.id, dataset],
         )
         .await
         .map_err(|error| reference(error, StoreError::NotFound("dataset")))?;
     }
     audit::append(&mut tx, entry).await?;
+    let row = tx.fetch_optional(select!("where id = $1"), args![&job.id]).await?;
+    let stored = read(&row.ok_or(StoreError::NotFound("job"))?)?;
     tx.commit().await?;
     Ok(stored)
 }

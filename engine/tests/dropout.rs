@@ -1,0 +1,128 @@
+//! Dropout, which PyTorch cannot check bit by bit: the backward pass must use the forward pass's masks.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+use llm_tuner_engine::config::Gpt2Config;
+use llm_tuner_engine::lora::LoraConfig;
+use llm_tuner_engine::model::{Batch, IGNORE, Model};
+use llm_tuner_engine::optimizer::OptimizerConfig;
+use llm_tuner_engine::rng::Stream;
+use llm_tuner_engine::tensor::{Tensor, TensorMap};
+use llm_tuner_engine::trainer::Trainer;
+
+const VOCAB: usize = 40;
+
+fn batch() -> Batch {
+    let stream = Stream::new(3);
+    let lengths = vec![9, 70, 21];
+    let n = lengths.iter().sum::<usize>() as u64;
+    let ids = (0..n).map(|i| (stream.bits(i) % VOCAB as u64) as u32).collect();
+    let target = |i| if i % 4 == 0 { IGNORE } else { (stream.bits(n + i) % VOCAB as u64) as u32 };
+    Batch { ids, targets: (0..n).map(target).collect(), lengths }
+}
+
+/// A model with weights large enough that losses react, all kinds of dropout on.
+fn model(lora: bool, p: f32) -> Model {
+    let config = Gpt2Config {
+        n_embd: 24,
+        n_head: 3,
+        n_layer: 2,
+        n_positions: 80,
+        initializer_range: 0.2,
+        resid_pdrop: p,
+        embd_pdrop: p,
+        attn_pdrop: p,
+        ..Gpt2Config::nano(VOCAB)
+    };
+    let mut model = Model::init(config, 1).unwrap();
+    if lora {
+        let target_modules = ["c_attn", "c_fc", "c_proj"].map(String::from).to_vec();
+        let lora = LoraConfig { r: 4, dropout: p, target_modules, ..LoraConfig::default() };
+        model.attach_lora(&lora, 2).unwrap();
+        let mut tensors = model.lora_tensor_map();
+        for (i, tensor) in tensors.values_mut().enumerate() {
+            let stream = Stream::new(50 + i as u64);
+            tensor.data.iter_mut().enumerate().for_each(|(j, x)| *x = 0.2 * stream.normal(j as u64) as f32);
+        }
+        model.load_lora_tensors(tensors).unwrap();
+    }
+    model
+}
+
+fn loss(model: Model, seed: u64) -> f64 {
+    let mut trainer = Trainer::new(model, OptimizerConfig::default()).with_seed(seed);
+    trainer.accumulate(&batch()).unwrap().nats
+}
+
+/// The model with one trained weight tensor moved along a direction.
+fn moved(model: &Model, name: &str, direction: &[f32], by: f32) -> Model {
+    let shift = |map: &mut TensorMap| {
+        let values = &mut map.get_mut(name).unwrap().data;
+        values.iter_mut().zip(direction).for_each(|(w, d)| *w += by * d);
+    };
+    match model.lora() {
+        Some(_) => {
+            let (mut model, mut map) = (model.clone(), model.lora_tensor_map());
+            shift(&mut map);
+            model.load_lora_tensors(map).unwrap();
+            model
+        }
+        None => {
+            let tensor = |(name, shape, data): (_, _, &[f32])| (name, Tensor { shape, data: data.to_vec() });
+            let mut map = model.tensors().map(tensor).collect();
+            shift(&mut map);
+            Model::from_tensors(model.config().clone(), map).unwrap()
+        }
+    }
+}
+
+#[test]
+fn gradients_under_dropout_agree_with_differences() {
+    for lora in [false, true] {
+        let model = model(lora, 0.3);
+        let mut trainer = Trainer::new(model.clone(), OptimizerConfig::default()).with_seed(7);
+        trainer.accumulate(&batch()).unwrap();
+        for (i, (name, gradient)) in trainer.gradients().enumerate() {
+            let stream = Stream::new(1000 + i as u64);
+            let mut direction: Vec<f32> =
+                (0..gradient.len()).map(|j| stream.normal(j as u64) as f32).collect();
+            // Half of the way along the gradient itself, so that the slope stands clear of rounding.
+            let norm = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>().sqrt();
+            let (g, d) = (norm(gradient), norm(&direction));
+            direction.iter_mut().zip(gradient).for_each(|(x, y)| *x = *x / d + y / g);
+            let slope: f64 = direction.iter().zip(gradient).map(|(d, g)| f64::from(d * g)).sum();
+            let step = 2e-3;
+            let difference = loss(moved(&model, name, &direction, step), 7)
+                - loss(moved(&model, name, &direction, -step), 7);
+            let measured = difference / (2.0 * f64::from(step));
+            assert!((measured - slope).abs() < 0.01 * slope.abs(), "{name}: {slope}, measured {measured}");
+        }
+    }
+}
+
+#[test]
+fn masks_change_with_seed_and_batch_and_do_not_touch_evaluation() {
+    let plain = loss(model(true, 0.0), 7);
+    let dropped = loss(model(true, 0.3), 7);
+    assert_ne!(dropped, plain);
+    assert_ne!(dropped, loss(model(true, 0.3), 8));
+    assert_eq!(dropped, loss(model(true, 0.3), 7));
+    let mut trainer = Trainer::new(model(true, 0.3), OptimizerConfig::default()).with_seed(7);
+    let first = trainer.accumulate(&batch()).unwrap();
+    assert_ne!(trainer.accumulate(&batch()).unwrap(), first);
+    assert!((trainer.evaluate(&batch()).unwrap().nats - plain).abs() < 1e-3);
+}
+
+#[test]
+fn a_large_evaluation_adds_up_from_its_sequences() {
+    let model = model(false, 0.0);
+    let one = batch();
+    let mut many = Batch::default();
+    for _ in 0..50 {
+        many.ids.extend(&one.ids);
+        many.targets.extend(&one.targets);
+        many.lengths.extend(&one.lengths);
+    }
+    let (one, many) = (model.loss(&one).unwrap(), model.loss(&many).unwrap());
+    assert_eq!(many.tokens, 50 * one.tokens);
+    assert!((many.nats - 50.0 * one.nats).abs() < 1e-6 * many.nats);
+}

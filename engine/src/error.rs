@@ -51,10 +51,11 @@ impl FileError {
         Self::Field { path: path.to_path_buf(), field: field.into(), message: message.into() }
     }
 
-    /// Whether the disk, or the user's quota on it, is full.
+    /// Whether the disk, or what the user may take of it, is full.
     pub fn is_disk_full(&self) -> bool {
-        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
     }
 }
 

@@ -2,12 +2,15 @@
 //!
 //! Knows nothing of the web, of users or of jobs' life cycles.
 
+pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod error;
 pub mod files;
 pub mod generate;
 pub mod hyperparameters;
+pub mod inference;
+pub mod job;
 pub mod kernels;
 pub mod lora;
 pub mod memory;

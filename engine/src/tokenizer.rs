@@ -139,6 +139,15 @@ impl Tokenizer {
         Self::finish(inner, &end_of_text, Some(directory.to_path_buf()), &path)
     }
 
+    /// Loads a `tokenizer.json` that [`Tokenizer::save_json`] wrote.
+    pub fn load_json(path: &Path) -> Result<Self, TokenizerError> {
+        let inner = Inner::from_file(path).map_err(|error| TokenizerError::Invalid {
+            path: path.to_path_buf(),
+            message: error.to_string(),
+        })?;
+        Self::finish(inner, END_OF_TEXT, None, path)
+    }
+
     fn finish(
         mut inner: Inner,
         end_of_text: &str,

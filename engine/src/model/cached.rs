@@ -15,6 +15,8 @@ pub struct KvCache {
     layers: Vec<[Vec<f32>; 2]>,
     length: usize,
     limit: usize,
+    /// Whether the model's adapter, if it has one, takes part.
+    adapted: bool,
 }
 
 impl KvCache {
@@ -24,7 +26,13 @@ impl KvCache {
             layers: vec![[Vec::new(), Vec::new()]; config.n_layer],
             length: 0,
             limit: config.n_positions,
+            adapted: true,
         }
+    }
+
+    /// For a conversation with the base model alone, over the very weights that an adapter sits on.
+    pub fn without_adapter(config: &Gpt2Config) -> Self {
+        Self { adapted: false, ..Self::new(config) }
     }
 
     /// Tokens held.
@@ -89,7 +97,8 @@ impl Model {
         };
         let mut inner = vec![0.0; rows * f];
         for (block, cached) in self.layout.blocks.iter().zip(&mut cache.layers) {
-            self.cached_block(block, &mut x, cached, &mut scratch, &mut inner);
+            let block = if cache.adapted { *block } else { block.without_adapters() };
+            self.cached_block(&block, &mut x, cached, &mut scratch, &mut inner);
         }
         cache.length += rows;
         let last = &x[(rows - 1) * d..];

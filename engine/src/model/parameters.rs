@@ -75,6 +75,12 @@ impl Block {
         ]
     }
 
+    /// The block of the base model.
+    pub fn without_adapters(mut self) -> Self {
+        self.linears_mut().into_iter().for_each(|(_, linear)| linear.adapter = None);
+        self
+    }
+
     /// As [`Block::linears`], to change.
     pub fn linears_mut(&mut self) -> [(&'static str, &mut Linear); 4] {
         [

@@ -1,4 +1,7 @@
-//! What several tests need: the Python interpreter with `transformers` and `peft`.
+//! What several tests need: the Python interpreter with `transformers` and `peft`, and small jobs.
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+pub mod jobs;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,0 +1,342 @@
+//! Talking to a model: load its directory, put the prompt into the form it was trained with, stream the answer.
+//!
+//! A [`LoadedModel`] is cheap to clone and safe to share between threads; an adapter and the base under it share
+//! their weights. Queues, limits and HTTP are the caller's matter.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::rows::{Kind, Message, Role};
+use crate::data::template::{Part, Template};
+use crate::error::{FileError, NextStep};
+use crate::files::record::Record;
+use crate::files::{huggingface, peft, record};
+use crate::generate::Sampler;
+use crate::lora::LoraConfig;
+use crate::model::{KvCache, Model, ModelError};
+use crate::tokenizer::{Tokenizer, TokenizerError};
+
+mod stop;
+use stop::StopFilter;
+
+#[derive(Debug, thiserror::Error)]
+pub enum InferenceError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("this model is an adapter for \"{base}\", and no base model directory was given")]
+    BaseNeeded { base: String },
+}
+
+impl NextStep for InferenceError {
+    fn next_step(&self) -> String {
+        match self {
+            Self::File(error) => error.next_step(),
+            Self::Tokenizer(error) => error.next_step(),
+            Self::Model(_) => "Use the model's own config.json, weights and tokenizer together.".into(),
+            Self::BaseNeeded { .. } => {
+                "Choose the base model that the adapter was trained on, or save it merged.".into()
+            }
+        }
+    }
+}
+
+/// What a person asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prompt {
+    /// Continued as it is, whatever the model was trained on.
+    Text(String),
+    /// A conversation that ends with what the person said.
+    Chat(Vec<Message>),
+    /// A prompt as in the training rows.
+    Completion(String),
+}
+
+/// How to generate. Bounds are applied, not refused: this is what a slider hands over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GenerateParams {
+    pub max_new_tokens: usize,
+    /// 0 always takes the most likely token.
+    pub temperature: f32,
+    pub top_p: f32,
+    /// 0 keeps all.
+    pub top_k: usize,
+    pub repetition_penalty: f32,
+    /// Text that ends the answer, besides what the model's template names.
+    pub stop: Vec<String>,
+    pub seed: u64,
+}
+
+impl Default for GenerateParams {
+    fn default() -> Self {
+        Self {
+            max_new_tokens: 256,
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            repetition_penalty: 1.0,
+            stop: Vec::new(),
+            seed: 0,
+        }
+    }
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinishReason {
+    /// The model said so, or a stop string came.
+    Stop,
+    /// `max_new_tokens` were made.
+    Length,
+    /// The model's context is full.
+    Context,
+    /// The caller broke off.
+    Cancelled,
+}
+
+/// A finished answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    pub text: String,
+    /// Tokens made, the end-of-text token not counted.
+    pub tokens: usize,
+    pub prompt_tokens: usize,
+    /// Tokens of the prompt's beginning that did not fit into the context.
+    pub dropped_prompt_tokens: usize,
+    pub finish_reason: FinishReason,
+    /// From the first to the last new token; the prompt's pass is not counted.
+    pub tokens_per_second: f64,
+}
+
+/// A model ready to answer.
+#[derive(Debug, Clone)]
+pub struct LoadedModel {
+    model: Arc<Model>,
+    tokenizer: Arc<Tokenizer>,
+    record: Arc<Option<Record>>,
+    template: Template,
+    /// Whether the adapter, if there is one, takes part.
+    adapted: bool,
+}
+
+impl LoadedModel {
+    /// Loads a whole model, or an adapter over the base model in `base_dir`.
+    pub fn load(model_dir: &Path, base_dir: Option<&Path>) -> Result<Self, InferenceError> {
+        let record = record::read(model_dir)?;
+        let model = if peft::is_adapter(model_dir) {
+            let (adapter, tensors) = peft::read(model_dir)?;
+            let base = adapter.base_model_name_or_path.clone().unwrap_or_default();
+            let base_dir = base_dir.ok_or(InferenceError::BaseNeeded { base })?;
+            let mut model = load_weights(base_dir)?;
+            let lora = LoraConfig {
+                r: adapter.r as usize,
+                alpha: adapter.lora_alpha as f32,
+                dropout: 0.0,
+                target_modules: adapter.target_modules,
+            };
+            // The seed is of no matter: all values are replaced.
+            model.attach_lora(&lora, 0)?;
+            model.load_lora_tensors(tensors)?;
+            model
+        } else {
+            load_weights(model_dir)?
+        };
+        let tokenizer = match Tokenizer::load(model_dir) {
+            Err(TokenizerError::File(FileError::Missing { .. })) if base_dir.is_some() => {
+                Tokenizer::load(base_dir.unwrap_or(model_dir))?
+            }
+            other => other?,
+        };
+        tokenizer.check_fits(model.config().vocab_size)?;
+        let template =
+            record.as_ref().map_or_else(|| Template::for_kind(Kind::Text), |record| record.template.clone());
+        Ok(Self {
+            model: Arc::new(model),
+            tokenizer: Arc::new(tokenizer),
+            record: Arc::new(record),
+            template,
+            adapted: true,
+        })
+    }
+
+    /// The model under the adapter, sharing its weights; `None` for a whole model.
+    pub fn base(&self) -> Option<Self> {
+        self.model.lora().map(|_| Self { adapted: false, ..self.clone() })
+    }
+
+    /// The same model asked in another's way; for showing a base beside what was tuned from it.
+    pub fn with_template(mut self, template: Template) -> Self {
+        self.template = template;
+        self
+    }
+
+    /// How prompts are put to the model; its `kind` says which form of [`Prompt`] suits it.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// How the model was made, if this engine made it.
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_ref().as_ref()
+    }
+
+    /// Bytes of weights.
+    pub fn weight_bytes(&self) -> u64 {
+        let adapter: usize = self.model.lora_tensors().map(|(_, _, values)| values.len()).sum();
+        4 * (self.model.parameter_count() + adapter) as u64
+    }
+
+    /// Answers a prompt; `on_piece` gets the text as it comes and may break off.
+    ///
+    /// A prompt that leaves less than a quarter of the context free (or less than `max_new_tokens`, if that is
+    /// less) loses its beginning. An answer ends at the latest when the context is full.
+    pub fn generate(
+        &self,
+        prompt: &Prompt,
+        params: &GenerateParams,
+        on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation, InferenceError> {
+        let ids = self.prompt_tokens(prompt)?;
+        let mut stop = self.template.stop.clone();
+        if matches!(prompt, Prompt::Text(_)) {
+            stop.clear();
+        }
+        stop.extend(params.stop.iter().filter(|text| !text.is_empty()).cloned());
+        let cache = if self.adapted {
+            KvCache::new(self.model.config())
+        } else {
+            KvCache::without_adapter(self.model.config())
+        };
+        answer(&self.model, &self.tokenizer, cache, ids, params, stop, on_piece)
+    }
+
+    /// The prompt in tokens, template applied. What does not suit the model's kind is put in its way as well as
+    /// possible, so that any model answers anything.
+    fn prompt_tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, InferenceError> {
+        let template = &self.template;
+        let parts = match (prompt, template.kind) {
+            (Prompt::Text(text), _) | (Prompt::Completion(text), Kind::Text) => {
+                vec![Part::Prompt(text.clone())]
+            }
+            (Prompt::Completion(text), Kind::Completion) => {
+                vec![Part::Prompt(template.render_completion_prompt(text))]
+            }
+            (Prompt::Completion(text), Kind::Chat) => {
+                template.render_prompt(&[Message { role: Role::User, content: text.clone() }])
+            }
+            (Prompt::Chat(messages), Kind::Chat) => template.render_prompt(messages),
+            (Prompt::Chat(messages), kind) => {
+                let last = messages.iter().rev().find(|message| message.role == Role::User);
+                let text = last.map(|message| message.content.as_str()).unwrap_or_default();
+                vec![Part::Prompt(match kind {
+                    Kind::Completion => template.render_completion_prompt(text),
+                    _ => text.to_owned(),
+                })]
+            }
+        };
+        let ids = tokens_of(&parts, &self.tokenizer)?;
+        // With nothing before it, a text begins as a document does.
+        Ok(if ids.is_empty() { vec![self.tokenizer.end_of_text()] } else { ids })
+    }
+}
+
+fn load_weights(directory: &Path) -> Result<Model, InferenceError> {
+    let config = huggingface::read_config(directory)?;
+    let tensors = huggingface::read_tensors(directory, &config)?;
+    Ok(Model::from_tensors(config, tensors)?)
+}
+
+/// Tokens of the parts of a prompt.
+pub(crate) fn tokens_of(parts: &[Part], tokenizer: &Tokenizer) -> Result<Vec<u32>, TokenizerError> {
+    let mut ids = Vec::new();
+    for part in parts {
+        match part {
+            Part::Prompt(text) | Part::Answer(text) => ids.extend(tokenizer.encode(text)?),
+            Part::End { .. } => ids.push(tokenizer.end_of_text()),
+        }
+    }
+    Ok(ids)
+}
+
+/// Generates from tokens; see [`LoadedModel::generate`].
+pub(crate) fn answer(
+    model: &Model,
+    tokenizer: &Tokenizer,
+    mut cache: KvCache,
+    mut ids: Vec<u32>,
+    params: &GenerateParams,
+    stop: Vec<String>,
+    on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
+) -> Result<Generation, InferenceError> {
+    let context = model.config().n_positions;
+    let room = params.max_new_tokens.min(context / 4).max(1);
+    let dropped_prompt_tokens = ids.len().saturating_sub(context.saturating_sub(room).max(1));
+    ids.drain(..dropped_prompt_tokens);
+    let sampler = Sampler {
+        temperature: params.temperature.clamp(0.0, 100.0),
+        top_p: params.top_p.clamp(1e-6, 1.0),
+        top_k: params.top_k,
+        repetition_penalty: params.repetition_penalty.clamp(0.1, 10.0),
+        seed: params.seed,
+    };
+    let prompt_tokens = ids.len();
+    let mut text = String::new();
+    let mut stream = tokenizer.stream();
+    let mut filter = StopFilter::new(stop);
+    let mut give = |piece: &str, text: &mut String| {
+        text.push_str(piece);
+        if piece.is_empty() { ControlFlow::Continue(()) } else { on_piece(piece) }
+    };
+    let mut logits =
+        if params.max_new_tokens == 0 { Vec::new() } else { model.forward_cached(&ids, &mut cache)? };
+    let started = Instant::now();
+    let mut tokens = 0;
+    let finish_reason = loop {
+        if tokens == params.max_new_tokens {
+            break FinishReason::Length;
+        }
+        let next = sampler.choose(&mut logits, &ids);
+        if next == tokenizer.end_of_text() {
+            break FinishReason::Stop;
+        }
+        tokens += 1;
+        ids.push(next);
+        let (certain, stopped) = filter.push(&stream.push(next)?);
+        if give(&certain, &mut text).is_break() {
+            break FinishReason::Cancelled;
+        }
+        if stopped {
+            break FinishReason::Stop;
+        }
+        if cache.remaining() == 0 {
+            break FinishReason::Context;
+        }
+        if tokens < params.max_new_tokens {
+            logits = model.forward_cached(&[next], &mut cache)?;
+        }
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    if finish_reason != FinishReason::Cancelled {
+        let (certain, _) = filter.push(&stream.finish()?);
+        let rest = certain + &filter.finish();
+        // The answer is over either way.
+        let _ = give(&rest, &mut text);
+    }
+    Ok(Generation {
+        text,
+        tokens,
+        prompt_tokens,
+        dropped_prompt_tokens,
+        finish_reason,
+        tokens_per_second: if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 },
+    })
+}

@@ -4,8 +4,8 @@ use crate::config::Gpt2Config;
 use crate::lora::{LoraConfig, matches};
 use crate::model::head_rows;
 
-/// Weights of an adapter on this model.
-fn adapter_weights(config: &Gpt2Config, lora: &LoraConfig) -> usize {
+/// Weights of an adapter on this model: what LoRA trains.
+pub fn adapter_weights(config: &Gpt2Config, lora: &LoraConfig) -> usize {
     let (d, f) = (config.n_embd, config.inner());
     let modules =
         [("attn.c_attn", d, 3 * d), ("attn.c_proj", d, d), ("mlp.c_fc", d, f), ("mlp.c_proj", f, d)];

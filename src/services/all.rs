@@ -6,6 +6,9 @@ use super::{
     datasets::{self, Datasets},
     error::ServiceResult,
     hub::JobHub,
+    models::Models,
+    playground::Playground,
+    training::Training,
 };
 use crate::{config::Config, storage::Storage, store::Store};
 use std::{sync::Arc, time::Duration};
@@ -16,6 +19,9 @@ pub struct Services {
     pub env: Environment,
     pub accounts: Accounts,
     pub datasets: Datasets,
+    pub training: Training,
+    pub models: Models,
+    pub playground: Playground,
     /// Tells who waits for news of a job.
     pub hub: JobHub,
     /// Cancelled when the server ends: open streams watch it.
@@ -32,7 +38,19 @@ impl Services {
         storage: Arc<dyn Storage>,
         stop: CancellationToken,
     ) -> Self {
+        let hub = JobHub::default();
+        let cache = config.data_dir.join("cache/models");
         Self {
+            training: Training::new(
+                store.clone(),
+                storage.clone(),
+                env.clone(),
+                hub.clone(),
+                config.models_dir.clone(),
+                cache.clone(),
+            ),
+            models: Models::new(store.clone(), storage.clone(), env.clone(), config.data_dir.join("scratch")),
+            playground: Playground::new(store.clone(), storage.clone(), cache, config.models_dir.clone()),
             accounts: Accounts::new(store.clone(), env.clone(), config.registration),
             datasets: Datasets::new(
                 store.clone(),
@@ -41,7 +59,7 @@ impl Services {
                 datasets::Settings { max_upload_bytes: config.max_upload_bytes, parallel_checks: 2 },
                 stop.clone(),
             ),
-            hub: JobHub::default(),
+            hub,
             env,
             stop,
             store,
@@ -61,6 +79,14 @@ impl Services {
                 }
             }
         });
+    }
+
+    /// Deletes a model everywhere: its row, its files, what the playground holds open.
+    pub async fn delete_model(&self, actor: &Actor, id: &str) -> ServiceResult<()> {
+        let model = self.models.model(actor, id).await?;
+        self.models.delete(actor, id).await?;
+        self.playground.forget(&model.id);
+        Ok(())
     }
 
     /// How many of the person's jobs are under way: for the pill in the top bar.

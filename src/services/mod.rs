@@ -2,6 +2,7 @@
 //! Leptos, SQL or a process; the ports below do.
 //!
 //! - [`accounts`] people, passwords, sessions   - [`policy`] who may do what
+//! - [`training`] jobs as a person sees them   - [`models`], [`playground`] what they made
 //! - [`limits`] how often
 //! - [`hub`] wakes who waits for a job         - [`all`] every service, built once
 //! - [`context`] who asks, time, randomness     - [`error`] why not
@@ -14,7 +15,10 @@ pub mod datasets;
 pub mod error;
 pub mod hub;
 pub mod limits;
+pub mod models;
 pub mod passwords;
+pub mod playground;
 pub mod policy;
+pub mod training;
 
 pub use all::Services;

@@ -21,6 +21,8 @@ pub mod attachment;
 #[cfg(feature = "ssr")]
 pub mod components;
 #[cfg(feature = "ssr")]
+pub mod download;
+#[cfg(feature = "ssr")]
 pub mod error;
 #[cfg(feature = "ssr")]
 pub mod flash;
@@ -44,6 +46,8 @@ pub mod session;
 pub mod shell;
 #[cfg(feature = "ssr")]
 pub mod state;
+#[cfg(feature = "ssr")]
+pub mod typed;
 
 #[cfg(all(test, feature = "ssr"))]
 mod contrast;

@@ -38,6 +38,12 @@ pub fn router(state: AppState) -> Router {
         .route("/settings", get(pages::accounts::settings))
         .route("/data", get(pages::datasets::list::page))
         .route("/data/{id}", get(pages::datasets::detail::page))
+        .route("/training", get(pages::training::list))
+        .route("/training/new", get(pages::training::new))
+        .route("/training/{name}", get(pages::training::show))
+        .route("/models", get(pages::models::list))
+        .route("/models/{id}", get(pages::models::show))
+        .route("/playground", get(pages::playground::page))
         .route("/api/docs", get(pages::api_docs::page))
         // Fragments: what htmx asks for, GET only.
         .nest("/-", fragments::router())

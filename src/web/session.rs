@@ -96,6 +96,11 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> String {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
+/// The session's secret in the cookie jar: for streams, which ask again while they last.
+pub fn secret(jar: &CookieJar, config: &Config) -> Option<String> {
+    jar.get(cookie_name(config)).map(|cookie| cookie.value().to_owned())
+}
+
 /// The person who asks.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{read_json, safetensors};
 use crate::config::Gpt2Config;
 use crate::error::FileError;
+use crate::model::expected_tensors;
 use crate::tensor::TensorMap;
 
 const SINGLE: &str = "model.safetensors";
@@ -113,6 +114,35 @@ pub fn read_tensors(directory: &Path, config: &Gpt2Config) -> Result<TensorMap, 
         }
     }
     Ok(tensors)
+}
+
+/// Compares the headers of the weight files with the configuration, without reading a weight: a directory that
+/// passes loads, as far as names and shapes go.
+///
+/// # Errors
+/// The first tensor that is missing or has another shape, with its file.
+pub fn check_shapes(directory: &Path, config: &Gpt2Config) -> Result<(), FileError> {
+    let files = weight_files(directory)?;
+    let mut found = BTreeMap::new();
+    for file in &files {
+        for (name, shape) in safetensors::read_shapes(file)? {
+            found.insert(canonical(name), (file, shape));
+        }
+    }
+    for (name, wanted) in expected_tensors(config) {
+        match found.get(&name) {
+            None => {
+                let path = files.first().cloned().unwrap_or_else(|| directory.to_path_buf());
+                return Err(FileError::Tensor { path, tensor: name, message: "it is missing".into() });
+            }
+            Some((file, shape)) if *shape != wanted => {
+                let message = format!("its shape is {shape:?}, and config.json asks for {wanted:?}");
+                return Err(FileError::Tensor { path: (*file).clone(), tensor: name, message });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn canonical(name: String) -> String {

@@ -77,6 +77,11 @@ pub(crate) fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }
 
+/// Names and shapes of the weights that a configuration asks for, a tied head not repeated.
+pub fn expected_tensors(config: &Gpt2Config) -> Vec<(String, Vec<usize>)> {
+    parameters::plan(config).1.into_iter().map(|wanted| (wanted.name, wanted.shape)).collect()
+}
+
 impl Model {
     /// A new model with random weights; the same seed gives the same weights.
     pub fn init(config: Gpt2Config, seed: u64) -> Result<Self, ModelError> {

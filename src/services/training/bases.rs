@@ -14,7 +14,7 @@ use crate::{
     },
     store::{PageRequest, Store},
 };
-use llm_tuner_engine::{config::Gpt2Config, files};
+use llm_tuner_engine::{config::Gpt2Config, error::FileError, files};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -159,7 +159,7 @@ fn read_directories(root: &Path) -> Vec<Base> {
 
 /// Reads the configuration and the headers of the weights, not the weights.
 fn read_directory(path: &Path, name: String) -> Base {
-    let read = || -> Result<(Gpt2Config, u64), files::FileError> {
+    let read = || -> Result<(Gpt2Config, u64), FileError> {
         let config = files::huggingface::read_config(path)?;
         let bytes = files::huggingface::weight_files(path)?
             .iter()

@@ -1,11 +1,13 @@
 //! Training jobs as a person sees them: plan, start, watch, stop, delete. Who runs them is the supervisor.
 //!
 //! - [`bases`] what a job can start from   - [`plan`] what it will take, before it starts
-//! - [`names`] the job's name              - this file: the jobs themselves
+//! - [`names`] the job's name              - `tokens`, `machine`: what the plan counts and measures
 
 pub mod bases;
+mod machine;
 pub mod names;
 pub mod plan;
+mod tokens;
 
 use super::{
     context::{Actor, Environment},
@@ -57,9 +59,13 @@ pub struct Request {
 }
 
 impl Training {
-    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, env: Environment, hub: JobHub, models_dir: PathBuf) -> Self {
+    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, env: Environment,
+        hub: JobHub,
+        models_dir: PathBuf,
+        cache: PathBuf,
+    ) -> Self {
         let bases = Bases::new(store.clone(), models_dir);
-        Self { planner: Planner::new(store.clone(), storage), bases, store, env, hub }
+        Self { planner: Planner::new(store.clone(), storage, cache), bases, store, env, hub }
     }
 
     /// What the job will take: tokens, steps, memory, time; mistakes as errors, doubts as warnings.

@@ -6,6 +6,8 @@ pub mod datasets;
 pub mod docs;
 pub mod extract;
 pub mod health;
+pub mod models;
+pub mod training;
 pub mod upload;
 
 use super::state::AppState;
@@ -13,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// The routes under `/api` that answer quickly; uploads stand apart.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(health::router()).merge(accounts::router()).merge(datasets::router())
+    OpenApiRouter::new().merge(health::router()).merge(accounts::router()).merge(datasets::router()).merge(training::router()).merge(models::router())
 }
 
 /// The API as the route table takes it in.

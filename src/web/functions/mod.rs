@@ -5,6 +5,8 @@
 
 pub mod accounts;
 pub mod datasets;
+pub mod models;
+pub mod training;
 
 #[cfg(feature = "ssr")]
 pub use server::{Call, reply};

@@ -4,4 +4,7 @@
 pub mod accounts;
 pub mod api_docs;
 pub mod datasets;
+pub mod models;
 pub mod overview;
+pub mod playground;
+pub mod training;

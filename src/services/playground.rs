@@ -1,0 +1,403 @@
+//! Talking to a finished model, and to the base it was tuned from. Models are opened from storage once and kept while
+//! they are used; answers come piece by piece and end when nobody listens.
+
+use super::{
+    context::Actor,
+    error::{ServiceError, ServiceResult},
+    policy::{Action, Resource, authorize},
+};
+use crate::{
+    domain::{
+        event::EventBody,
+        ids::ModelId,
+        job::BaseModel,
+        model::{Model, ModelKind},
+    },
+    storage::Storage,
+    store::Store,
+};
+use llm_tuner_engine::{
+    data::rows::{Kind, Message},
+    error::NextStep,
+    inference::{FinishReason, GenerateParams, Generation, LoadedModel, Prompt},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{Semaphore, mpsc};
+
+/// Models kept open; the longest unused is closed when one more is opened.
+const KEPT: usize = 3;
+/// Longest prompt, in characters.
+const MAX_PROMPT: usize = 100_000;
+
+pub struct Playground {
+    store: Arc<dyn Store>,
+    storage: Arc<dyn Storage>,
+    /// Where models are laid out as directories, one per model.
+    cache: PathBuf,
+    models_dir: PathBuf,
+    open: Mutex<Vec<(Slot, LoadedModel)>>,
+    opening: tokio::sync::Mutex<()>,
+    /// Answers made at once; further ones wait.
+    permits: Arc<Semaphore>,
+}
+
+/// Which of the two is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    #[default]
+    Tuned,
+    /// What it was tuned from.
+    Base,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Slot {
+    model: ModelId,
+    side: Side,
+}
+
+/// One turn of a conversation.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Turn {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    pub content: String,
+}
+
+/// What is asked. Exactly one of `prompt` and `messages`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// The model's id.
+    pub model: String,
+    #[serde(default)]
+    pub side: Side,
+    #[serde(default)]
+    pub prompt: String,
+    #[serde(default)]
+    pub messages: Vec<Turn>,
+    /// 1 to 2,048; 256 by default.
+    pub max_new_tokens: Option<usize>,
+    /// 0 to 2; 0 always takes the most likely token. 0 by default.
+    pub temperature: Option<f32>,
+    /// Above 0, to 1; 1 by default.
+    pub top_p: Option<f32>,
+    /// 0 keeps all; 0 by default.
+    pub top_k: Option<usize>,
+    /// 1 to 2; 1 by default.
+    pub repetition_penalty: Option<f32>,
+    /// Texts that end the answer.
+    #[serde(default)]
+    pub stop: Vec<String>,
+    pub seed: Option<u64>,
+}
+
+/// A piece of an answer, or its end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Piece {
+    Text(String),
+    End { tokens: usize, tokens_per_second: f64, finish_reason: &'static str, dropped_prompt_tokens: usize },
+    Failed(String),
+}
+
+/// What a person needs to know to talk to a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Talk {
+    pub model: TalkModel,
+    /// `chat`, `completion` or `text`: what the model was trained on.
+    pub kind: &'static str,
+    pub has_base: bool,
+}
+
+/// The model's id and names, for the page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TalkModel {
+    pub id: String,
+    pub name: String,
+    pub base_name: String,
+}
+
+impl Playground {
+    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, cache: PathBuf, models_dir: PathBuf) -> Self {
+        Self {
+            store,
+            storage,
+            cache,
+            models_dir,
+            open: Mutex::default(),
+            opening: tokio::sync::Mutex::new(()),
+            permits: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// Opens the model, so that the first answer comes at once, and tells how it wants to be asked.
+    pub async fn talk(&self, actor: &Actor, id: &str) -> ServiceResult<Talk> {
+        let model = self.own(actor, id).await?;
+        let loaded = self.open(&model, Side::Tuned).await?;
+        let kind = match loaded.template().kind {
+            Kind::Chat => "chat",
+            Kind::Completion => "completion",
+            Kind::Text => "text",
+        };
+        Ok(Talk {
+            kind,
+            has_base: has_base(&model),
+            model: TalkModel { id: model.id.to_string(), name: model.name, base_name: model.base_name },
+        })
+    }
+
+    /// Begins an answer. Dropping the receiver ends it.
+    ///
+    /// # Errors
+    /// `Invalid` with every wrong field; `NotFound`; `Refused` where the model's files can't be opened.
+    pub async fn ask(&self, actor: &Actor, question: &Question) -> ServiceResult<mpsc::Receiver<Piece>> {
+        let model = self.own(actor, &question.model).await?;
+        if question.side == Side::Base && !has_base(&model) {
+            return Err(ServiceError::invalid("side", "This model was trained from nothing: it has no base."));
+        }
+        let (prompt, params) = check(question)?;
+        let loaded = self.open(&model, question.side).await?;
+        let (sender, receiver) = mpsc::channel(64);
+        let permits = Arc::clone(&self.permits);
+        tokio::spawn(async move {
+            let Ok(permit) = permits.acquire_owned().await else { return };
+            let work = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                answer(&loaded, &prompt, &params, &sender);
+            });
+            if let Err(error) = work.await {
+                tracing::error!(%error, "an answer was cut off");
+            }
+        });
+        Ok(receiver)
+    }
+
+    /// The whole answer at once: for pages without JavaScript and for scripts.
+    pub async fn answer(&self, actor: &Actor, question: &Question) -> ServiceResult<(String, Option<Piece>)> {
+        let mut pieces = self.ask(actor, question).await?;
+        let mut text = String::new();
+        while let Some(piece) = pieces.recv().await {
+            match piece {
+                Piece::Text(more) => text.push_str(&more),
+                Piece::Failed(why) => {
+                    return Err(ServiceError::refused("generation_failed", why, "Try a shorter prompt or another model."));
+                }
+                end @ Piece::End { .. } => return Ok((text, Some(end))),
+            }
+        }
+        Ok((text, None))
+    }
+
+    /// A first prompt to try: a held-out row that the job answered, where there is one.
+    pub async fn example(&self, actor: &Actor, id: &str) -> ServiceResult<String> {
+        let model = self.own(actor, id).await?;
+        let samples = self.store.last_events_of_kind(&model.job_id, "sample", 1).await?;
+        Ok(samples
+            .into_iter()
+            .find_map(|event| match event.body {
+                EventBody::Sample { prompt, .. } => Some(prompt),
+                _ => None,
+            })
+            .unwrap_or_default())
+    }
+
+    /// Closes what was deleted.
+    pub fn forget(&self, id: &ModelId) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|(slot, _)| slot.model != *id);
+        let _ = std::fs::remove_dir_all(self.cache.join(id.as_str()));
+    }
+
+    async fn own(&self, actor: &Actor, id: &str) -> ServiceResult<Model> {
+        let id = ModelId::parse(id).ok_or(ServiceError::NotFound("model"))?;
+        self.store
+            .model(&id)
+            .await?
+            .filter(|model| authorize(actor, Action::Read, Resource::Owned(&model.user_id)))
+            .ok_or(ServiceError::NotFound("model"))
+    }
+
+    async fn open(&self, model: &Model, side: Side) -> ServiceResult<LoadedModel> {
+        let slot = Slot { model: model.id.clone(), side };
+        if let Some(loaded) = self.kept(&slot) {
+            return Ok(loaded);
+        }
+        let _one = self.opening.lock().await;
+        if let Some(loaded) = self.kept(&slot) {
+            return Ok(loaded);
+        }
+        let tuned_dir = self.lay_out(model).await?;
+        let base_dir = self.base_dir(model).await?;
+        let adapter = model.kind == ModelKind::Adapter;
+        let work = move || -> Result<LoadedModel, String> {
+            let words = |error: llm_tuner_engine::inference::InferenceError| format!("{error}. {}", error.next_step());
+            if side == Side::Tuned || adapter {
+                let tuned = LoadedModel::load(&tuned_dir, base_dir.as_deref()).map_err(words)?;
+                // An adapter's base shares its weights.
+                return Ok(if side == Side::Base { tuned.base().unwrap_or(tuned) } else { tuned });
+            }
+            // A base is asked in the way of what was tuned from it, so that the two can be compared.
+            let template = LoadedModel::load(&tuned_dir, None).map_err(words)?.template().clone();
+            let base_dir = base_dir.unwrap_or(tuned_dir);
+            Ok(LoadedModel::load(&base_dir, None).map_err(words)?.with_template(template))
+        };
+        let loaded = tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| ServiceError::Internal(error.to_string()))?
+            .map_err(|why| ServiceError::refused("model_broken", "This model can't be opened.", why))?;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.push((slot, loaded.clone()));
+        let surplus = open.len().saturating_sub(KEPT);
+        open.drain(..surplus);
+        Ok(loaded)
+    }
+
+    /// The open model, now the most recently used one.
+    fn kept(&self, slot: &Slot) -> Option<LoadedModel> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = open.iter().position(|(kept, _)| kept == slot)?;
+        let entry = open.remove(at);
+        open.push(entry);
+        open.last().map(|(_, loaded)| loaded.clone())
+    }
+
+    /// Where the base's files are; `None` for a model trained from nothing.
+    async fn base_dir(&self, model: &Model) -> ServiceResult<Option<PathBuf>> {
+        match &model.base {
+            BaseModel::Nano => Ok(None),
+            BaseModel::Directory { name } => {
+                let path = self.models_dir.join(name);
+                if !crate::backends::is_inside(&self.models_dir, &path) || !path.is_dir() {
+                    return Err(ServiceError::refused(
+                        "base_gone",
+                        format!("The base model {name} is no longer on this machine."),
+                        "Ask the operator to put it back under MODELS_DIR.",
+                    ));
+                }
+                Ok(Some(path))
+            }
+            BaseModel::Model { id } => {
+                let base = self.store.model(id).await?.ok_or_else(|| {
+                    ServiceError::refused("base_gone", "The base model was deleted.", "Talk to a merged model instead.")
+                })?;
+                Ok(Some(self.lay_out(&base).await?))
+            }
+        }
+    }
+
+    /// The model's files as a directory of this machine.
+    async fn lay_out(&self, model: &Model) -> ServiceResult<PathBuf> {
+        let dir = self.cache.join(model.id.as_str());
+        for file in &model.files {
+            let path = dir.join(&file.path);
+            if path.exists() {
+                continue;
+            }
+            let io = |error: std::io::Error| ServiceError::Unavailable(format!("the model cache: {error}"));
+            tokio::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).await.map_err(io)?;
+            // Under another name first: a directory that is only half there must not look whole.
+            let half = path.with_extension("part");
+            let _ = tokio::fs::remove_file(&half).await;
+            self.storage.get_file(&format!("{}/{}", model.prefix, file.path), &half).await?;
+            tokio::fs::rename(&half, &path).await.map_err(io)?;
+        }
+        Ok(dir)
+    }
+
+    /// Closes every model when nobody has asked for a while, so that an idle server is small.
+    pub fn close_all(&self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Models are closed after this long without a question.
+    pub const IDLE: Duration = Duration::from_secs(600);
+}
+
+fn has_base(model: &Model) -> bool {
+    model.base != BaseModel::Nano
+}
+
+fn answer(loaded: &LoadedModel, prompt: &Prompt, params: &GenerateParams, sender: &mpsc::Sender<Piece>) {
+    let mut on_piece = |text: &str| match sender.blocking_send(Piece::Text(text.to_owned())) {
+        Ok(()) => ControlFlow::Continue(()),
+        // Nobody listens any more.
+        Err(_) => ControlFlow::Break(()),
+    };
+    let last = match loaded.generate(prompt, params, &mut on_piece) {
+        Ok(Generation { tokens, tokens_per_second, finish_reason, dropped_prompt_tokens, .. }) => Piece::End {
+            tokens,
+            tokens_per_second,
+            dropped_prompt_tokens,
+            finish_reason: match finish_reason {
+                FinishReason::Stop => "stop",
+                FinishReason::Length => "length",
+                FinishReason::Context => "context",
+                FinishReason::Cancelled => "cancelled",
+            },
+        },
+        Err(error) => Piece::Failed(format!("{error}. {}", error.next_step())),
+    };
+    let _ = sender.blocking_send(last);
+}
+
+/// All mistakes at once.
+fn check(question: &Question) -> ServiceResult<(Prompt, GenerateParams)> {
+    use crate::domain::field::FieldError;
+    let mut errors = Vec::new();
+    let mut wrong = |field: &str, message: &str| errors.push(FieldError::new(field, message));
+    let length = question.prompt.chars().count() + question.messages.iter().map(|turn| turn.content.chars().count()).sum::<usize>();
+    if question.prompt.is_empty() == question.messages.is_empty() {
+        wrong("prompt", "Type something to ask.");
+    }
+    if length > MAX_PROMPT {
+        wrong("prompt", "A prompt has at most 100,000 characters.");
+    }
+    let defaults = GenerateParams::default();
+    let params = GenerateParams {
+        max_new_tokens: question.max_new_tokens.unwrap_or(defaults.max_new_tokens),
+        temperature: question.temperature.unwrap_or(defaults.temperature),
+        top_p: question.top_p.unwrap_or(defaults.top_p),
+        top_k: question.top_k.unwrap_or(defaults.top_k),
+        repetition_penalty: question.repetition_penalty.unwrap_or(defaults.repetition_penalty),
+        stop: question.stop.clone(),
+        seed: question.seed.unwrap_or(defaults.seed),
+    };
+    if !(1..=2_048).contains(&params.max_new_tokens) {
+        wrong("max_new_tokens", "New tokens are 1 to 2,048.");
+    }
+    if !(0.0..=2.0).contains(&params.temperature) {
+        wrong("temperature", "The temperature is 0 to 2.");
+    }
+    if !(params.top_p > 0.0 && params.top_p <= 1.0) {
+        wrong("top_p", "Top-p is above 0 and at most 1.");
+    }
+    if !(1.0..=2.0).contains(&params.repetition_penalty) {
+        wrong("repetition_penalty", "The repetition penalty is 1 to 2.");
+    }
+    if params.stop.len() > 8 || params.stop.iter().any(|stop| stop.is_empty() || stop.len() > 200) {
+        wrong("stop", "At most 8 stop texts of 1 to 200 characters.");
+    }
+    let messages: Option<Vec<Message>> = question
+        .messages
+        .iter()
+        .map(|turn| {
+            let role = serde_json::from_value(serde_json::Value::String(turn.role.clone())).ok()?;
+            Some(Message { role, content: turn.content.clone() })
+        })
+        .collect();
+    if messages.is_none() {
+        wrong("messages", "A message's role is system, user or assistant.");
+    }
+    let prompt = match messages {
+        Some(messages) if !messages.is_empty() => Prompt::Chat(messages),
+        _ => Prompt::Completion(question.prompt.clone()),
+    };
+    if errors.is_empty() { Ok((prompt, params)) } else { Err(ServiceError::Invalid(errors)) }
+}

@@ -1,0 +1,271 @@
+//! What a job will take, before it starts: tokens, share truncated, steps, memory, time. Mistakes are errors and stop
+//! it; doubts are warnings and can be accepted.
+
+use super::{
+    Request,
+    bases::Base,
+    machine, names,
+    tokens::{Counter, Counts},
+};
+use crate::{
+    domain::{
+        dataset::{Dataset, DatasetState},
+        field::FieldError,
+        job::{BaseModel, JobSpec},
+    },
+    services::{
+        context::Actor,
+        error::{ServiceError, ServiceResult},
+        policy::{Action, Resource, authorize},
+    },
+    storage::Storage,
+    store::Store,
+};
+use llm_tuner_engine::{
+    config::Gpt2Config,
+    data::rows::Kind,
+    files::huggingface,
+    hyperparameters::{self, Hyperparameters},
+    lora::LoraConfig,
+    memory::{adapter_weights, training_memory_bytes},
+};
+use std::{path::PathBuf, sync::Arc};
+
+/// Rows held out where the person said nothing.
+const DEFAULT_SHARE: f64 = 0.1;
+/// Fewer rows than this are doubtful.
+const FEW_ROWS: u64 = 50;
+/// More rows cut than this share are doubtful.
+const MANY_CUT: f64 = 0.05;
+/// A job longer than this is doubtful on this machine.
+const LONG: u64 = 12 * 3600;
+
+/// Datasets that one job may train on.
+const MAX_DATASETS: usize = 20;
+
+/// A checked request, and what it will take.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub spec: JobSpec,
+    pub hyperparameters: Hyperparameters,
+    /// Rows trained on, the held-out ones not counted.
+    pub rows: u64,
+    pub tokens_per_epoch: u64,
+    /// Share of the rows that are longer than the maximum sequence length.
+    pub truncated_share: f64,
+    pub steps: u64,
+    pub trainable_parameters: u64,
+    pub memory_bytes: u64,
+    /// What this machine has free; `None` where it can't be told.
+    pub memory_available: Option<u64>,
+    pub seconds: u64,
+    pub warnings: Vec<String>,
+}
+
+pub struct Planner {
+    store: Arc<dyn Store>,
+    storage: Arc<dyn Storage>,
+    counter: Counter,
+    /// Where the files of a finished model are laid out to read its tokenizer.
+    cache: PathBuf,
+}
+
+impl Planner {
+    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, cache: PathBuf) -> Self {
+        Self { store, storage, counter: Counter::default(), cache }
+    }
+
+    /// # Errors
+    /// `Invalid` with every wrong field at once.
+    pub async fn plan(&self, actor: &Actor, request: &Request, base: Base) -> ServiceResult<Plan> {
+        let mut errors = Vec::new();
+        let settings = settings(request, &base, &mut errors);
+        let share = share(&request.validation_share, &mut errors);
+        if let Err(error) = names::parse_title(&request.title) {
+            errors.push(error);
+        }
+        let datasets = self.datasets(actor, request, &mut errors).await?;
+        let (Some(settings), Some(share), true) = (settings, share, errors.is_empty()) else {
+            return Err(ServiceError::Invalid(errors));
+        };
+        let (tokenizer, config) = self.base_files(&base).await?;
+        let counts = self.counter.count(&self.storage, &datasets, tokenizer).await?;
+        let config = config.unwrap_or_else(|| Gpt2Config::nano(counts.vocabulary));
+        let max_length = settings.max_sequence_length as usize;
+        if max_length > config.n_positions {
+            let message = format!("{} reads at most {} tokens at once.", base.name, config.n_positions);
+            return Err(ServiceError::invalid("max_sequence_length", message));
+        }
+        // A sample with held-out rows of its own holds out those, and trains on all the others.
+        let own = datasets.iter().all(|dataset| dataset.sample.as_deref().is_some_and(has_held_out));
+        let share = if own { 0.0 } else { share };
+        Ok(reckon(&base, &datasets, &settings, share, &config, &counts))
+    }
+
+    async fn datasets(
+        &self,
+        actor: &Actor,
+        request: &Request,
+        errors: &mut Vec<FieldError>,
+    ) -> ServiceResult<Vec<Dataset>> {
+        let mut datasets = Vec::new();
+        let mut wrong = |message: String| errors.push(FieldError::new("dataset", message));
+        if request.datasets.is_empty() {
+            wrong("Choose a dataset.".to_owned());
+        }
+        if request.datasets.len() > MAX_DATASETS {
+            wrong(format!("A job trains on at most {MAX_DATASETS} datasets."));
+            return Ok(datasets);
+        }
+        for id in &request.datasets {
+            let dataset = self.store.dataset(id).await?;
+            match dataset.filter(|one| authorize(actor, Action::Read, Resource::Owned(&one.user_id))) {
+                None => wrong("This dataset does not exist. Choose another.".to_owned()),
+                Some(dataset) => match dataset.state {
+                    DatasetState::Ready => datasets.push(dataset),
+                    DatasetState::Checking => {
+                        wrong(format!("{} is still being checked. It takes a moment.", dataset.name));
+                    }
+                    DatasetState::NeedsMapping => wrong(format!("Say what the columns of {} mean first.", dataset.name)),
+                    DatasetState::NeedsFixing => wrong(format!("{} has errors. Repair it first.", dataset.name)),
+                    DatasetState::Refused | DatasetState::Failed => wrong(format!("{} can't be used.", dataset.name)),
+                },
+            }
+        }
+        Ok(datasets)
+    }
+
+    /// The base's tokenizer directory and configuration; neither for nano, which makes its own.
+    async fn base_files(&self, base: &Base) -> ServiceResult<(Option<PathBuf>, Option<Gpt2Config>)> {
+        let broken = |error: String| ServiceError::invalid("base_model", error);
+        match &base.base {
+            BaseModel::Nano => Ok((None, None)),
+            BaseModel::Directory { .. } => Ok((base.directory.clone(), base.config.clone())),
+            BaseModel::Model { id } => {
+                let model = self.store.model(id).await?.ok_or(ServiceError::NotFound("model"))?;
+                let directory = self.cache.join(id.as_str());
+                let small = model.files.iter().filter(|file| !file.path.ends_with(".safetensors"));
+                for file in small {
+                    let path = directory.join(&file.path);
+                    if path.exists() {
+                        continue;
+                    }
+                    let io = |error: std::io::Error| ServiceError::Unavailable(error.to_string());
+                    tokio::fs::create_dir_all(path.parent().unwrap_or(&directory)).await.map_err(io)?;
+                    self.storage.get_file(&format!("{}/{}", model.prefix, file.path), &path).await?;
+                }
+                let config = huggingface::read_config(&directory).map_err(|error| broken(error.to_string()))?;
+                Ok((Some(directory), Some(config)))
+            }
+        }
+    }
+}
+
+/// Does this bundled sample bring rows of its own to evaluate on?
+pub fn has_held_out(sample: &str) -> bool {
+    crate::services::datasets::held_out(sample).is_some()
+}
+
+fn settings(request: &Request, base: &Base, errors: &mut Vec<FieldError>) -> Option<Hyperparameters> {
+    let kind = if base.base == BaseModel::Nano { hyperparameters::Base::Nano } else { hyperparameters::Base::Model };
+    match Hyperparameters::parse(&request.hyperparameters, kind) {
+        Ok(settings) => Some(settings),
+        Err(wrong) => {
+            errors.extend(wrong.into_iter().map(|error| FieldError::new(error.field, error.message)));
+            None
+        }
+    }
+}
+
+fn share(text: &str, errors: &mut Vec<FieldError>) -> Option<f64> {
+    if text.trim().is_empty() {
+        return Some(DEFAULT_SHARE);
+    }
+    let share = text.trim().parse::<f64>().ok().filter(|share| (0.0..=0.5).contains(share));
+    if share.is_none() {
+        errors.push(FieldError::new("validation_share", "The share held out is a number from 0 to 0.5."));
+    }
+    share
+}
+
+fn reckon(
+    base: &Base,
+    datasets: &[Dataset],
+    settings: &Hyperparameters,
+    share: f64,
+    config: &Gpt2Config,
+    counts: &Counts,
+) -> Plan {
+    let max_length = u64::from(settings.max_sequence_length);
+    let total = |length: &u32| if counts.kind == Kind::Text { u64::from(*length) } else { u64::from(*length).min(max_length) };
+    let counted: u64 = counts.lengths.iter().map(total).sum();
+    let kept = counts.factor() * (1.0 - share);
+    let tokens_per_epoch = (counted as f64 * kept).round() as u64;
+    let rows = (counts.rows as f64 * (1.0 - share)).round().max(1.0) as u64;
+    let cut = counts.lengths.iter().filter(|length| u64::from(**length) > max_length).count();
+    let truncated_share =
+        if counts.kind == Kind::Text || counts.lengths.is_empty() { 0.0 } else { cut as f64 / counts.lengths.len() as f64 };
+    // Plain text is one stream, cut into windows.
+    let sequences = if counts.kind == Kind::Text { tokens_per_epoch.div_ceil(max_length).max(1) } else { rows };
+    let steps = settings.total_steps(sequences);
+    let per_step = u64::from(settings.batch_size) * u64::from(settings.gradient_accumulation_steps);
+    let mean = tokens_per_epoch as f64 / sequences as f64;
+    let trained_tokens = steps as f64 * per_step as f64 * mean;
+
+    let lora = settings.lora.as_ref().map(|lora| LoraConfig {
+        r: lora.r as usize,
+        alpha: lora.alpha as f32,
+        dropout: lora.dropout as f32,
+        target_modules: lora.target_modules.clone(),
+    });
+    let longest = counts.lengths.iter().map(total).max().unwrap_or(0).min(max_length);
+    let batch_tokens = u64::from(settings.batch_size) * longest.max(1);
+    let memory_bytes = training_memory_bytes(config, lora.as_ref(), batch_tokens as usize, longest as usize);
+    let parameters = config.parameter_count() as u64;
+    let trainable_parameters = lora.as_ref().map_or(parameters, |lora| adapter_weights(config, lora) as u64);
+    let flops = machine::flops_per_token(parameters, trainable_parameters) * trained_tokens;
+    let seconds = machine::training_flops_per_second().map_or(0, |speed| (flops / speed).ceil() as u64);
+    let memory_available = machine::memory_available();
+
+    let mut warnings = Vec::new();
+    if memory_available.is_some_and(|free| memory_bytes > free) {
+        warnings.push("This will probably not fit into this machine's free memory. Make the batch size or the maximum length smaller.".to_owned());
+    }
+    if truncated_share > MANY_CUT {
+        warnings.push(format!("{:.0} % of the rows are longer than {max_length} tokens and will be cut. Make the maximum length larger.", truncated_share * 100.0));
+    }
+    if rows < FEW_ROWS {
+        warnings.push(format!("{rows} rows are few to learn from. Fifty and more give better results."));
+    }
+    if seconds > LONG {
+        warnings.push("This will take more than twelve hours on this machine. Fewer epochs or a smaller model are quicker.".to_owned());
+    }
+    if steps > 0 && sequences < per_step {
+        warnings.push(format!("One step takes {per_step} rows, more than there are. Make the batch size smaller."));
+    }
+    let spec = JobSpec {
+        base: base.base.clone(),
+        base_name: base.name.clone(),
+        datasets: datasets.iter().map(|dataset| dataset.id.clone()).collect(),
+        dataset_names: datasets.iter().map(|dataset| dataset.name.clone()).collect(),
+        validation_share: share,
+        hyperparameters: settings.to_strings(),
+        tokens: tokens_per_epoch,
+        total_steps: steps,
+        memory_bytes,
+        seconds,
+    };
+    Plan {
+        spec,
+        hyperparameters: settings.clone(),
+        rows,
+        tokens_per_epoch,
+        truncated_share,
+        steps,
+        trainable_parameters,
+        memory_bytes,
+        memory_available,
+        seconds,
+        warnings,
+    }
+}

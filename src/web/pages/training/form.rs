@@ -1,0 +1,350 @@
+//! The form of a new training job: four sections, and a card that says *ready* or what is missing. The card is a
+//! fragment: htmx fetches it again as the form changes; without JavaScript "Check" does.
+
+use crate::{
+    domain::dataset::{Dataset, DatasetState},
+    services::{
+        error::ServiceError,
+        training::{bases::Base, plan::Plan},
+    },
+    store::PageRequest as ListPage,
+    web::{
+        components::{
+            Button, ButtonKind, Card, Checkbox, DefinitionList, LinkButton, MaybeText, Notice, PageHeader, RadioCard,
+            RadioCards, SelectField, SelectOption, Severity, TextField,
+        },
+        error::{FragmentError, PageError, Problem},
+        flash::Flash,
+        format,
+        page::SignedPage,
+        render::render,
+        session::FragmentActor,
+        shell::Nav,
+        state::AppState,
+        typed::Typed,
+    },
+};
+use axum::{
+    extract::{RawQuery, State},
+    response::{Html, Response},
+};
+use leptos::prelude::*;
+use llm_tuner_engine::hyperparameters::{Hyperparameters, Preset};
+use std::{collections::BTreeMap, time::Duration};
+
+pub async fn page(
+    State(state): State<AppState>,
+    RawQuery(query): RawQuery,
+    SignedPage { actor, page }: SignedPage,
+) -> Result<Response, PageError> {
+    let mut typed = Typed::from_query(&query.unwrap_or_default());
+    let clone = typed.get("clone").to_owned();
+    if !clone.is_empty() {
+        let job = state.training.job(&actor, &clone).await?;
+        typed = Typed::of(&state.training.clone_request(&job));
+    }
+    // A form that came back with mistakes: what was typed wins.
+    let flash = Flash::of(page.flash.as_ref(), "training");
+    if !flash.values.is_empty() {
+        typed = Typed(flash.values.clone());
+    }
+    let bases = state.training.bases.list(&actor).await?;
+    let datasets = state.datasets.list(&actor, &ListPage { cursor: None, limit: 200 }).await?.items;
+    typed.or("base_model", "nano");
+    if typed.get("dataset").is_empty() {
+        let ready: Vec<_> = datasets.iter().filter(|dataset| dataset.state == DatasetState::Ready).collect();
+        if let [only] = ready.as_slice() {
+            typed.set("dataset", only.id.as_str());
+        }
+    }
+    if typed.get("key").is_empty() {
+        typed.set("key", state.env.secret());
+    }
+    let plan = plan_of(&state, &actor, &typed).await;
+    let page = page.at(Nav::Training, &[("Training", "/training"), ("New training", "/training/new")]);
+    Ok(page.show("New training", move || form_view(&bases, &datasets, &typed, &flash, plan)))
+}
+
+/// The card alone.
+pub async fn plan_fragment(
+    State(state): State<AppState>,
+    RawQuery(query): RawQuery,
+    FragmentActor(actor): FragmentActor,
+) -> Result<Html<String>, FragmentError> {
+    let typed = Typed::from_query(&query.unwrap_or_default());
+    let plan = plan_of(&state, &actor, &typed).await;
+    Ok(Html(render(move || card(&typed, plan))))
+}
+
+/// What the card shows: a plan, or what is missing.
+enum Ready {
+    Plan(Box<Plan>),
+    Missing(Problem),
+}
+
+async fn plan_of(state: &AppState, actor: &crate::services::context::Actor, typed: &Typed) -> Ready {
+    if typed.get("dataset").is_empty() {
+        return Ready::Missing(ServiceError::invalid("dataset", "Choose a dataset.").into());
+    }
+    match state.training.plan(actor, &typed.request()).await {
+        Ok(plan) => Ready::Plan(Box::new(plan)),
+        Err(error) => Ready::Missing(error.into()),
+    }
+}
+
+fn form_view(bases: &[Base], datasets: &[Dataset], typed: &Typed, flash: &Flash, plan: Ready) -> impl IntoView + use<> {
+    let errors: BTreeMap<String, String> = match &plan {
+        Ready::Missing(problem) => {
+            problem.fields.iter().map(|error| (error.field.clone(), error.message.clone())).collect()
+        }
+        Ready::Plan(_) => flash.errors.iter().map(|error| (error.field.clone(), error.message.clone())).collect(),
+    };
+    let refused = flash.problem.clone();
+    let key = typed.get("key").to_owned();
+    let model = model_section(bases, typed, &errors);
+    let data = data_section(datasets, typed, &errors);
+    let settings = settings_section(typed, &errors);
+    let card = card(typed, plan);
+    view! {
+        <PageHeader title="New training"/>
+        {refused.map(|(message, next)| view! { <Notice severity=Severity::Error title=message next_step=next focus=true/> })}
+        <form id="training-form" method="post" action="/fn/start_training" class="training-form">
+            <input type="hidden" name="form[key]" value=key/>
+            <div class="stack-lg">
+                <Card title="1. Model">{model}</Card>
+                <Card title="2. Data">{data}</Card>
+                <Card title="3. Settings">{settings}</Card>
+                <Card title="4. Where">
+                    <p><strong>"This machine"</strong>", with its own engine. No cost beyond its power."</p>
+                </Card>
+            </div>
+            <div class="training-card">
+                <div id="plan" hx-get="/-/training/plan" hx-include="#training-form" hx-trigger="change from:#training-form delay:250ms"
+                    hx-swap="innerHTML" aria-live="polite">{card}</div>
+            </div>
+        </form>
+    }
+}
+
+fn model_section(bases: &[Base], typed: &Typed, errors: &BTreeMap<String, String>) -> impl IntoView + use<> {
+    let cards = bases
+        .iter()
+        .map(|base| {
+            let size = match (base.parameters, base.bytes) {
+                (Some(parameters), _) => format!("{} parameters", format::compact(parameters)),
+                (None, 0) => String::new(),
+                (None, bytes) => format::bytes(bytes),
+            };
+            let parts = [base.family.to_owned(), size, base.licence.clone()];
+            let figures: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            RadioCard {
+                value: base.key.clone(),
+                title: base.name.clone(),
+                detail: base.about.clone(),
+                meta: base.problem.clone().unwrap_or_else(|| figures.join(" · ")),
+                disabled: base.problem.is_some(),
+            }
+        })
+        .collect();
+    view! {
+        <RadioCards legend="Base model" name="form[base_model]" cards=cards selected=typed.get("base_model").to_owned()
+            error=errors.get("base_model").cloned() hide_legend=true/>
+    }
+}
+
+fn data_section(datasets: &[Dataset], typed: &Typed, errors: &BTreeMap<String, String>) -> impl IntoView + use<> {
+    if datasets.is_empty() {
+        return view! {
+            <p class="muted">"You have no data yet."</p>
+            <div class="actions"><LinkButton href="/data">"Add data"</LinkButton></div>
+        }
+        .into_any();
+    }
+    let mut options = vec![SelectOption::new("", "Choose a dataset")];
+    options.extend(datasets.iter().map(|dataset| {
+        let state = match dataset.state {
+            DatasetState::Ready => format::plural(dataset.rows, "row", "rows"),
+            DatasetState::Checking => "being checked".to_owned(),
+            DatasetState::NeedsMapping => "needs its columns named".to_owned(),
+            DatasetState::NeedsFixing => "needs fixing".to_owned(),
+            DatasetState::Refused | DatasetState::Failed => "can't be used".to_owned(),
+        };
+        let mut option = SelectOption::new(dataset.id.as_str(), format!("{} ({state})", dataset.name));
+        option.disabled = !matches!(dataset.state, DatasetState::Ready | DatasetState::Checking);
+        option
+    }));
+    let error: Option<String> = errors.get("dataset").cloned();
+    let share = field(typed, errors, "validation_share", "Held out for evaluation", "Share of the rows that are not trained on, 0 to 0.5. A sample with held-out rows of its own uses those.", None);
+    view! {
+        <SelectField label="Dataset" name="form[dataset]" id="dataset" options=options
+            selected=typed.get("dataset").to_owned() error=error required=true/>
+        {share}
+    }
+    .into_any()
+}
+
+/// Names, labels and one-line explanations of the settings beyond the first three.
+const MORE: [(&str, &str, &str); 14] = [
+    ("batch_size", "Batch size", "Rows per pass."),
+    ("gradient_accumulation_steps", "Gradient accumulation", "Passes added up before one step."),
+    ("max_steps", "Steps", "In place of epochs: this many optimizer steps."),
+    ("weight_decay", "Weight decay", "Pulls weights towards 0; 0 switches it off."),
+    ("warmup_ratio", "Warm-up", "Share of the steps in which the learning rate rises."),
+    ("max_grad_norm", "Gradient clipping", "Largest gradient norm; 0 switches it off."),
+    ("dropout", "Dropout", "Share of values dropped while training."),
+    ("seed", "Seed", "The same seed gives the same model."),
+    ("lora_r", "LoRA rank", "Size of the adapter."),
+    ("lora_alpha", "LoRA alpha", "Strength of the adapter; usually twice the rank."),
+    ("lora_dropout", "LoRA dropout", "Dropout before the adapter."),
+    ("lora_target_modules", "LoRA target modules", "Layers with an adapter, separated by commas: c_attn, c_proj, c_fc."),
+    ("eval_steps", "Steps between evaluations", "Empty: about ten in a run."),
+    ("checkpoint_steps", "Steps between checkpoints", "Empty: about ten in a run."),
+];
+
+fn settings_section(typed: &Typed, errors: &BTreeMap<String, String>) -> impl IntoView + use<> {
+    let nano = typed.get("base_model") == "nano" || typed.get("base_model").is_empty();
+    let defaults = Hyperparameters::defaults_for(if nano { Preset::Nano } else { Preset::Lora }).to_strings();
+    let one = |name: &'static str, label: &'static str, hint: &'static str| {
+        field(typed, errors, name, label, hint, defaults.get(name).cloned())
+    };
+    let first = [
+        one("epochs", "Epochs", "Passes over the data."),
+        one("learning_rate", "Learning rate", "How far each step goes."),
+        one("max_sequence_length", "Maximum length", "In tokens; longer rows are cut."),
+    ];
+    let choice = |name: &'static str, label: &'static str, options: &[(&str, &str)]| {
+        let options = options.iter().map(|(value, label)| SelectOption::new(*value, *label)).collect();
+        let chosen = match typed.get(name) {
+            "" => defaults.get(name).cloned().unwrap_or_default(),
+            value => value.to_owned(),
+        };
+        view! { <SelectField label=label name=format!("form[{name}]") id=name options=options selected=chosen error=errors.get(name).cloned()/> }
+            .into_any()
+    };
+    let optimizer = choice("optimizer", "Optimizer", &[("adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD")]);
+    let schedule = choice("lr_scheduler", "Schedule", &[("cosine", "Cosine"), ("linear", "Linear"), ("constant", "Constant")]);
+    let lora = (!nano).then(|| choice("lora", "Method", &[("true", "LoRA: a small adapter"), ("false", "Full: all weights")]));
+    let merge = (!nano).then(|| view! {
+        <Checkbox label="Also merge the adapter into a whole model" name="form[merge_adapter]" id="merge_adapter"
+            checked=typed.get("merge_adapter") == "true"/>
+    });
+    let changed = MORE.iter().any(|(name, ..)| {
+        let value = typed.get(name);
+        !value.is_empty() && defaults.get(*name).is_none_or(|default| default != value)
+    });
+    let wrong = MORE.iter().any(|(name, ..)| errors.contains_key(*name));
+    let more = MORE
+        .into_iter()
+        .filter(|(name, ..)| !(nano && name.starts_with("lora")))
+        .map(|(name, label, hint)| one(name, label, hint))
+        .collect_view();
+    view! {
+        <div class="fields-3">{first.into_iter().collect_view()}</div>
+        <TextField label="Title" name="form[title]" id="title" value=typed.get("title").to_owned() maxlength=200
+            hint="What you call this run; may stay empty." error=errors.get("title").cloned()/>
+        <details class="more" open=changed || wrong>
+            <summary>"More settings"</summary>
+            <div class="fields-2">{lora} {optimizer} {schedule} {more}</div>
+            {merge}
+            <div class="fields-2">{one("early_stopping_patience", "Early stopping", "Ends after so many evaluations without improvement; empty never does.")}</div>
+        </details>
+    }
+}
+
+/// A text field of the form; one that differs from its default says so.
+fn field(
+    typed: &Typed,
+    errors: &BTreeMap<String, String>,
+    name: &'static str,
+    label: &'static str,
+    hint: &'static str,
+    default: Option<String>,
+) -> AnyView {
+    let value = typed.get(name).to_owned();
+    let hint = match &default {
+        Some(default) if !value.is_empty() && value != *default => format!("{hint} Changed: the default is {default}."),
+        _ => hint.to_owned(),
+    };
+    let placeholder = default.unwrap_or_else(|| if name == "validation_share" { "0.1".to_owned() } else { String::new() });
+    view! {
+        <TextField label=label name=format!("form[{name}]") id=name value=value placeholder=placeholder hint=hint
+            autocomplete="off" error=MaybeText(errors.get(name).cloned())/>
+    }
+    .into_any()
+}
+
+/// The sentence, the figures, the doubts, and the button that says what is missing.
+fn card(typed: &Typed, ready: Ready) -> AnyView {
+    match ready {
+        Ready::Missing(problem) => {
+            let lines = if problem.fields.is_empty() { vec![problem.message.clone()] } else {
+                problem.fields.iter().map(|error| error.message.clone()).collect()
+            };
+            let label = match problem.fields.first().map(|error| error.field.as_str()) {
+                Some("dataset") => "Choose a dataset",
+                Some("base_model") => "Choose a model",
+                Some(_) => "Correct the settings",
+                None => "Not ready",
+            };
+            view! {
+                <Card title="Not ready">
+                    <ul class="missing">{lines.into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}</ul>
+                    {(!problem.next_step.is_empty()).then(|| view! { <p class="muted">{problem.next_step.clone()}</p> })}
+                    <Button kind=ButtonKind::Primary wide=true disabled=true>{label}</Button>
+                    {check_button()}
+                </Card>
+            }
+            .into_any()
+        }
+        Ready::Plan(plan) => plan_view(typed, &plan),
+    }
+}
+
+/// For pages without JavaScript: asks for the same page, filled in.
+fn check_button() -> impl IntoView {
+    view! { <button class="btn btn-quiet no-js" formmethod="get" formaction="/training/new" formnovalidate>"Check again"</button> }
+}
+
+fn plan_view(typed: &Typed, plan: &Plan) -> AnyView {
+    let spec = &plan.spec;
+    let length = match spec.hyperparameters.get("max_steps") {
+        Some(steps) => format!("{steps} steps"),
+        None => {
+            let epochs = spec.hyperparameters.get("epochs").map_or("1", String::as_str);
+            if epochs == "1" { "1 epoch".to_owned() } else { format!("{epochs} epochs") }
+        }
+    };
+    let memory = match plan.memory_available {
+        Some(free) => format!("{} of {} free", format::bytes(plan.memory_bytes), format::bytes(free)),
+        None => format::bytes(plan.memory_bytes),
+    };
+    let text = |text: String| text.into_any();
+    let facts: Vec<(String, AnyView)> = vec![
+        ("Rows".into(), text(format::integer(plan.rows))),
+        ("Tokens an epoch".into(), text(format::integer(plan.tokens_per_epoch))),
+        ("Rows cut".into(), text(format::percent(plan.truncated_share))),
+        ("Steps".into(), text(format::integer(plan.steps))),
+        ("Trained".into(), text(format!("{} parameters", format::compact(plan.trainable_parameters)))),
+        ("Memory".into(), text(memory)),
+        ("Time".into(), text(format!("about {}", format::duration(Duration::from_secs(plan.seconds.max(1)))))),
+        ("Cost".into(), text("$0, this machine".to_owned())),
+    ];
+    let warnings = plan.warnings.clone();
+    let doubtful = !warnings.is_empty();
+    let base = spec.base_name.clone();
+    let data = spec.dataset_names.join(", ");
+    let accepted = typed.get("accept_warnings") == "true";
+    view! {
+        <Card title="Ready">
+            <p>"Tune "<strong>{base}</strong>" on "<strong><bdi>{data}</bdi></strong>" for "<strong>{length}</strong>" on "<strong>"this machine"</strong>"."</p>
+            <DefinitionList entries=facts/>
+            {warnings.into_iter().map(|warning| view! { <Notice severity=Severity::Warning title=warning/> }).collect_view()}
+            {doubtful.then(|| view! {
+                <Checkbox label="I have read this and go on" name="form[accept_warnings]" id="accept_warnings" checked=accepted/>
+            })}
+            <Button kind=ButtonKind::Primary wide=true>"Start training"</Button>
+            {check_button()}
+        </Card>
+    }
+    .into_any()
+}

@@ -1,0 +1,10 @@
+//! Training: the list, the form, a job.
+
+mod form;
+mod job;
+mod list;
+pub mod views;
+
+pub use form::{page as new, plan_fragment};
+pub use job::page as show;
+pub use list::page as list;

@@ -1,0 +1,97 @@
+//! The training form as typed: field names to text, the same for the page's address, the form's body, the fragment
+//! that shows the plan, and a job that is cloned.
+
+use crate::{
+    domain::ids::DatasetId,
+    services::training::Request,
+};
+use llm_tuner_engine::hyperparameters::NAMES;
+use std::collections::BTreeMap;
+
+/// Fields are called `form[name]` on the wire, as server functions take a map.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Typed(pub BTreeMap<String, String>);
+
+impl Typed {
+    /// From an address' query; also takes the bare names, for links like `/training/new?dataset=…`.
+    pub fn from_query(query: &str) -> Self {
+        Self(
+            url::form_urlencoded::parse(query.as_bytes())
+                .map(|(name, value)| {
+                    let name = name.strip_prefix("form[").and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
+                    (name.to_owned(), value.into_owned())
+                })
+                .collect(),
+        )
+    }
+
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// Takes the default where nothing was typed.
+    pub fn or(&mut self, name: &str, value: impl Into<String>) {
+        self.0.entry(name.to_owned()).or_insert_with(|| value.into());
+    }
+
+    /// What the service is asked. Checks nothing: the plan names what is wrong.
+    pub fn request(&self) -> Request {
+        Request {
+            base: self.get("base_model").to_owned(),
+            datasets: self.get("dataset").split(',').filter_map(DatasetId::parse).collect(),
+            title: self.get("title").to_owned(),
+            validation_share: self.get("validation_share").to_owned(),
+            hyperparameters: NAMES
+                .into_iter()
+                .filter(|name| !self.get(name).trim().is_empty())
+                .map(|name| (name.to_owned(), self.get(name).trim().to_owned()))
+                .collect(),
+            accept_warnings: self.get("accept_warnings") == "true",
+            idempotency_key: self.get("key").to_owned(),
+        }
+    }
+
+    /// The form of a request: for cloning a job.
+    pub fn of(request: &Request) -> Self {
+        let mut typed = Self(request.hyperparameters.clone());
+        typed.set("base_model", request.base.clone());
+        typed.set("dataset", request.datasets.iter().map(DatasetId::as_str).collect::<Vec<_>>().join(","));
+        typed.set("title", request.title.clone());
+        typed.set("validation_share", request.validation_share.clone());
+        typed
+    }
+
+    /// The query that leads to the form filled in like this.
+    pub fn to_query(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_survives_the_form() {
+        let request = Request {
+            base: "nano".to_owned(),
+            datasets: vec![DatasetId::from_parts(1, 2)],
+            title: "Ünïcode & co".to_owned(),
+            validation_share: "0.1".to_owned(),
+            hyperparameters: BTreeMap::from([("learning_rate".to_owned(), "0.003".to_owned())]),
+            ..Request::default()
+        };
+        let again = Typed::from_query(&Typed::of(&request).to_query()).request();
+        assert_eq!(format!("{again:?}"), format!("{request:?}"));
+    }
+
+    #[test]
+    fn both_spellings_of_a_field_are_read() {
+        assert_eq!(Typed::from_query("form%5Bepochs%5D=3&dataset=x").0.len(), 2);
+        assert_eq!(Typed::from_query("form[epochs]=3").get("epochs"), "3");
+    }
+}

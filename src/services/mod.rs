@@ -16,5 +16,6 @@ pub mod hub;
 pub mod limits;
 pub mod passwords;
 pub mod policy;
+pub mod supervisor;
 
 pub use all::Services;

@@ -1,8 +1,8 @@
-//! The command line: `serve` (the default), `train`, `validate`, `health`. Thin: each command calls the library.
+//! The command line: `serve` (the default), `train`, `validate`, `migrate`, `health`. Thin: each command calls the library.
 
 use clap::{Parser, Subcommand};
 use llm_tuner::{commands, telemetry};
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 #[derive(Parser)]
 #[command(name = "llm-tuner", version, about = "Tune language models on your own data.")]
@@ -15,9 +15,15 @@ struct Cli {
 enum Command {
     /// Serve the site and run training jobs (the default).
     Serve,
+    /// Run one training job's directory, in SageMaker's container layout.
+    Train {
+        /// The directory with input/, checkpoints/, model/ and output/.
+        #[arg(long, default_value = "/opt/ml")]
+        dir: PathBuf,
+    },
     /// Check a dataset file, as the site does before an upload. `-` reads the standard input.
     Validate {
-        file: std::path::PathBuf,
+        file: PathBuf,
         /// Print the whole report as JSON.
         #[arg(long)]
         json: bool,
@@ -41,6 +47,7 @@ fn main() -> ExitCode {
             telemetry::init();
             commands::serve::run()
         }
+        Command::Train { dir } => commands::train::run(&dir),
         Command::Validate { file, json } => commands::validate::run(&file, json),
         Command::Migrate => commands::migrate::run(),
         Command::Health => commands::health::run(),

@@ -3,4 +3,5 @@
 pub mod health;
 pub mod migrate;
 pub mod serve;
+pub mod train;
 pub mod validate;

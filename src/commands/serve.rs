@@ -1,8 +1,13 @@
 //! `llm-tuner serve`: builds every part, hands each what it needs, serves until a signal, and ends in order.
 
 use crate::{
+    backends::local::{LocalBackend, LocalSettings},
     config::Config,
-    services::{Services, context::Environment},
+    services::{
+        Services,
+        context::Environment,
+        supervisor::{Supervisor, SupervisorSettings},
+    },
     storage::disk::DiskStorage,
     store::sql::SqlStore,
     web::{assets::Assets, router, state::AppState},
@@ -54,8 +59,18 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
-    let services = Arc::new(Services::new(&config, env.clone(), store, storage, stop.clone()));
+    let services =
+        Arc::new(Services::new(&config, env.clone(), store.clone(), storage.clone(), stop.clone()));
     services.start(&tasks);
+    let backend = Arc::new(LocalBackend::new(LocalSettings::new(
+        std::env::current_exe()?,
+        config.data_dir.join("jobs"),
+    ))?);
+    let mut settings = SupervisorSettings::new(owner(&config), config.models_dir.clone());
+    settings.max_parallel = config.max_parallel_jobs;
+    let supervisor = Supervisor::new(store, storage, backend, env.clock, settings, services.hub.clone());
+    let stop_supervisor = stop.clone();
+    tasks.spawn(async move { supervisor.run(stop_supervisor).await });
 
     let listener = tokio::net::TcpListener::bind(config.site_addr).await.map_err(|error| {
         format!("{} can't be listened on: {error} (set LEPTOS_SITE_ADDR)", config.site_addr)
@@ -86,6 +101,13 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tracing::warn!("some tasks did not end in time");
     }
     Ok(())
+}
+
+/// Who holds our jobs' leases: the data folder, which the lock makes ours alone. The same after a restart.
+fn owner(config: &Config) -> String {
+    let folder = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
+    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    format!("{host}:{}", folder.display())
 }
 
 /// One server a data folder: a second one would run the same jobs in the same directories.

@@ -3,7 +3,7 @@
 //!
 //! - [`accounts`] people, passwords, sessions   - [`policy`] who may do what
 //! - [`training`] jobs as a person sees them   - [`models`], [`playground`] what they made
-//! - [`limits`] how often
+//! - [`supervisor`] drives training jobs        - [`limits`] how often
 //! - [`hub`] wakes who waits for a job         - [`all`] every service, built once
 //! - [`context`] who asks, time, randomness     - [`error`] why not
 //! - [`datasets`] upload, check, preview, repair
@@ -19,6 +19,7 @@ pub mod models;
 pub mod passwords;
 pub mod playground;
 pub mod policy;
+pub mod supervisor;
 pub mod training;
 
 pub use all::Services;

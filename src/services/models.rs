@@ -72,7 +72,9 @@ impl Models {
         let file = model.files.iter().find(|file| file.path == path).ok_or(ServiceError::NotFound("file"))?;
         let key = format!("{}/{}", model.prefix, file.path);
         let meta = ObjectMeta { bytes: file.bytes, sha256: file.sha256.clone() };
-        self.store.audit(&actor.audit(self.env.now(), "model.download", &format!("{}/{path}", model.id))).await?;
+        self.store
+            .audit(&actor.audit(self.env.now(), "model.download", &format!("{}/{path}", model.id)))
+            .await?;
         Ok(Download { file_name: file_name(&file.path), meta, key })
     }
 
@@ -153,7 +155,11 @@ fn write_zip(
 }
 
 fn storage_error(error: &std::io::Error) -> StorageError {
-    if error.kind() == std::io::ErrorKind::StorageFull { StorageError::Full } else { StorageError::Io(error.to_string()) }
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        StorageError::Full
+    } else {
+        StorageError::Io(error.to_string())
+    }
 }
 
 fn archive_key(model: &Model) -> String {
@@ -166,7 +172,8 @@ fn file_name(path: &str) -> String {
 
 /// A name that any file system takes: letters, digits, `-` and `_`.
 fn plain_name(name: &str) -> String {
-    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).take(80).collect();
+    let name: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).take(80).collect();
     let name = name.trim_matches('-');
     if name.is_empty() { "model".to_owned() } else { name.to_owned() }
 }

@@ -126,7 +126,12 @@ pub struct TalkModel {
 }
 
 impl Playground {
-    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, cache: PathBuf, models_dir: PathBuf) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        storage: Arc<dyn Storage>,
+        cache: PathBuf,
+        models_dir: PathBuf,
+    ) -> Self {
         Self {
             store,
             storage,
@@ -161,7 +166,10 @@ impl Playground {
     pub async fn ask(&self, actor: &Actor, question: &Question) -> ServiceResult<mpsc::Receiver<Piece>> {
         let model = self.own(actor, &question.model).await?;
         if question.side == Side::Base && !has_base(&model) {
-            return Err(ServiceError::invalid("side", "This model was trained from nothing: it has no base."));
+            return Err(ServiceError::invalid(
+                "side",
+                "This model was trained from nothing: it has no base.",
+            ));
         }
         let (prompt, params) = check(question)?;
         let loaded = self.open(&model, question.side).await?;
@@ -188,7 +196,11 @@ impl Playground {
             match piece {
                 Piece::Text(more) => text.push_str(&more),
                 Piece::Failed(why) => {
-                    return Err(ServiceError::refused("generation_failed", why, "Try a shorter prompt or another model."));
+                    return Err(ServiceError::refused(
+                        "generation_failed",
+                        why,
+                        "Try a shorter prompt or another model.",
+                    ));
                 }
                 end @ Piece::End { .. } => return Ok((text, Some(end))),
             }
@@ -237,7 +249,9 @@ impl Playground {
         let base_dir = self.base_dir(model).await?;
         let adapter = model.kind == ModelKind::Adapter;
         let work = move || -> Result<LoadedModel, String> {
-            let words = |error: llm_tuner_engine::inference::InferenceError| format!("{error}. {}", error.next_step());
+            let words = |error: llm_tuner_engine::inference::InferenceError| {
+                format!("{error}. {}", error.next_step())
+            };
             if side == Side::Tuned || adapter {
                 let tuned = LoadedModel::load(&tuned_dir, base_dir.as_deref()).map_err(words)?;
                 // An adapter's base shares its weights.
@@ -285,7 +299,11 @@ impl Playground {
             }
             BaseModel::Model { id } => {
                 let base = self.store.model(id).await?.ok_or_else(|| {
-                    ServiceError::refused("base_gone", "The base model was deleted.", "Talk to a merged model instead.")
+                    ServiceError::refused(
+                        "base_gone",
+                        "The base model was deleted.",
+                        "Talk to a merged model instead.",
+                    )
                 })?;
                 Ok(Some(self.lay_out(&base).await?))
             }
@@ -331,17 +349,19 @@ fn answer(loaded: &LoadedModel, prompt: &Prompt, params: &GenerateParams, sender
         Err(_) => ControlFlow::Break(()),
     };
     let last = match loaded.generate(prompt, params, &mut on_piece) {
-        Ok(Generation { tokens, tokens_per_second, finish_reason, dropped_prompt_tokens, .. }) => Piece::End {
-            tokens,
-            tokens_per_second,
-            dropped_prompt_tokens,
-            finish_reason: match finish_reason {
-                FinishReason::Stop => "stop",
-                FinishReason::Length => "length",
-                FinishReason::Context => "context",
-                FinishReason::Cancelled => "cancelled",
-            },
-        },
+        Ok(Generation { tokens, tokens_per_second, finish_reason, dropped_prompt_tokens, .. }) => {
+            Piece::End {
+                tokens,
+                tokens_per_second,
+                dropped_prompt_tokens,
+                finish_reason: match finish_reason {
+                    FinishReason::Stop => "stop",
+                    FinishReason::Length => "length",
+                    FinishReason::Context => "context",
+                    FinishReason::Cancelled => "cancelled",
+                },
+            }
+        }
         Err(error) => Piece::Failed(format!("{error}. {}", error.next_step())),
     };
     let _ = sender.blocking_send(last);
@@ -352,7 +372,8 @@ fn check(question: &Question) -> ServiceResult<(Prompt, GenerateParams)> {
     use crate::domain::field::FieldError;
     let mut errors = Vec::new();
     let mut wrong = |field: &str, message: &str| errors.push(FieldError::new(field, message));
-    let length = question.prompt.chars().count() + question.messages.iter().map(|turn| turn.content.chars().count()).sum::<usize>();
+    let length = question.prompt.chars().count()
+        + question.messages.iter().map(|turn| turn.content.chars().count()).sum::<usize>();
     if question.prompt.is_empty() == question.messages.is_empty() {
         wrong("prompt", "Type something to ask.");
     }

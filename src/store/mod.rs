@@ -207,6 +207,10 @@ pub trait Jobs: Send + Sync {
     /// Gives the lease back, so that another holder may claim at once.
     async fn release(&self, id: &JobId, epoch: u64) -> StoreResult<()>;
 
+    /// Gives back every lease of this owner and says how many. For one who starts anew under its old name and knows
+    /// that its former self is dead.
+    async fn release_all(&self, owner: &str) -> StoreResult<u64>;
+
     /// Asks for a stop. A queued job is `stopped` at once, with a state event; whoever held it already finds the lease
     /// lost. The holder of a running one sees it at its next heartbeat. Returns the state after. A final job stays as
     /// it is.

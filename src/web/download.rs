@@ -35,7 +35,9 @@ pub async fn answer(models: &Models, download: &Download, headers: &HeaderMap) -
     *response.status_mut() = status;
     let content_range = match &range {
         Some(range) => Some(format!("bytes {}-{}/{}", range.start, range.end - 1, download.meta.bytes)),
-        None if status == StatusCode::RANGE_NOT_SATISFIABLE => Some(format!("bytes */{}", download.meta.bytes)),
+        None if status == StatusCode::RANGE_NOT_SATISFIABLE => {
+            Some(format!("bytes */{}", download.meta.bytes))
+        }
         None => None,
     };
     let digest = hex::decode(&download.meta.sha256).unwrap_or_default();
@@ -90,8 +92,10 @@ fn requested(headers: &HeaderMap, meta: &ObjectMeta) -> Part {
 
 /// RFC 6266: a plain name for old clients, the real one percent-encoded.
 fn attachment(name: &str) -> String {
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' }).collect();
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' })
+        .collect();
     let encoded = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
 }

@@ -1,10 +1,7 @@
 //! The training form as typed: field names to text, the same for the page's address, the form's body, the fragment
 //! that shows the plan, and a job that is cloned.
 
-use crate::{
-    domain::ids::DatasetId,
-    services::training::Request,
-};
+use crate::{domain::ids::DatasetId, services::training::Request};
 use llm_tuner_engine::hyperparameters::NAMES;
 use std::collections::BTreeMap;
 
@@ -18,7 +15,8 @@ impl Typed {
         Self(
             url::form_urlencoded::parse(query.as_bytes())
                 .map(|(name, value)| {
-                    let name = name.strip_prefix("form[").and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
+                    let name =
+                        name.strip_prefix("form[").and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
                     (name.to_owned(), value.into_owned())
                 })
                 .collect(),

@@ -13,7 +13,6 @@ pub mod name;
 pub mod preview;
 pub mod repairs;
 pub mod samples;
-pub use samples::held_out;
 mod stored;
 
 use super::{

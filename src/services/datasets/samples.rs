@@ -31,6 +31,16 @@ const ALL: &[Sample] = &[Sample {
     bytes: include_bytes!("../../../public/samples/sentences-to-commands.jsonl"),
 }];
 
+/// The rows that belong to a sample but are kept out of it, for finding out what was learned: JSON Lines.
+pub fn held_out(slug: &str) -> Option<&'static [u8]> {
+    match slug {
+        "sentences-to-commands" => {
+            Some(include_bytes!("../../../public/samples/sentences-to-commands-heldout.jsonl"))
+        }
+        _ => None,
+    }
+}
+
 /// How far back a sample that was added before is looked for.
 const RECENT: usize = 200;
 

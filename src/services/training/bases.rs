@@ -57,7 +57,8 @@ impl Bases {
     pub async fn list(&self, actor: &Actor) -> ServiceResult<Vec<Base>> {
         let mut bases = vec![nano()];
         bases.extend(self.directories().await);
-        let models = self.store.list_models(&actor.user.id, &PageRequest { cursor: None, limit: 100 }).await?;
+        let models =
+            self.store.list_models(&actor.user.id, &PageRequest { cursor: None, limit: 100 }).await?;
         bases.extend(models.items.iter().map(of_model));
         Ok(bases)
     }
@@ -67,7 +68,8 @@ impl Bases {
     /// # Errors
     /// `Invalid("base_model")` where there is none or it can't be used.
     pub async fn find(&self, actor: &Actor, key: &str) -> ServiceResult<Base> {
-        let unknown = || ServiceError::invalid("base_model", "There is no such base model. Choose one from the list.");
+        let unknown =
+            || ServiceError::invalid("base_model", "There is no such base model. Choose one from the list.");
         let base = match key.split_once(':') {
             None if key == "nano" || key.is_empty() => nano(),
             Some(("model", id)) => {
@@ -111,7 +113,8 @@ fn nano() -> Base {
         key: "nano".to_owned(),
         base: BaseModel::Nano,
         name: "nano".to_owned(),
-        about: "Built in. A small model that learns your data from nothing, in minutes, on any machine.".to_owned(),
+        about: "Built in. A small model that learns your data from nothing, in minutes, on any machine."
+            .to_owned(),
         family: "GPT-2",
         licence: "No weights: none needed".to_owned(),
         parameters: Some(Gpt2Config::nano(1_024).parameter_count() as u64),
@@ -124,7 +127,8 @@ fn nano() -> Base {
 
 fn of_model(model: &Model) -> Base {
     let problem = (model.kind == ModelKind::Adapter).then(|| {
-        "This is an adapter. Tune its base instead, or tune again with \"merge the adapter\" switched on.".to_owned()
+        "This is an adapter. Tune its base instead, or tune again with \"merge the adapter\" switched on."
+            .to_owned()
     });
     Base {
         key: format!("model:{}", model.id),

@@ -60,6 +60,8 @@ pub fn memory_available() -> Option<u64> {
 
 /// What a cgroup leaves: its limit less what is used.
 fn container_limit() -> Option<u64> {
-    let read = |name: &str| std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok();
+    let read = |name: &str| {
+        std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok()
+    };
     Some(read("memory.max")?.saturating_sub(read("memory.current")?))
 }

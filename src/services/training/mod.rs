@@ -12,8 +12,8 @@ mod tokens;
 use super::{
     context::{Actor, Environment},
     error::{ServiceError, ServiceResult},
-    policy::{Action, Resource, authorize},
     hub::JobHub,
+    policy::{Action, Resource, authorize},
 };
 use crate::{
     domain::{
@@ -59,7 +59,10 @@ pub struct Request {
 }
 
 impl Training {
-    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, env: Environment,
+    pub fn new(
+        store: Arc<dyn Store>,
+        storage: Arc<dyn Storage>,
+        env: Environment,
         hub: JobHub,
         models_dir: PathBuf,
         cache: PathBuf,
@@ -98,7 +101,10 @@ impl Training {
         let audit = actor.audit(job.created_at, "job.create", &job.name);
         let job = match self.store.create_job(&job, &audit).await {
             Err(StoreError::NotFound(_)) => {
-                return Err(ServiceError::invalid("dataset", "This dataset was deleted meanwhile. Choose another."));
+                return Err(ServiceError::invalid(
+                    "dataset",
+                    "This dataset was deleted meanwhile. Choose another.",
+                ));
             }
             other => other?,
         };
@@ -166,10 +172,21 @@ impl Training {
     pub async fn events(&self, job: &Job, after: u64, limit: usize) -> ServiceResult<Vec<JobEvent>> {
         Ok(self.store.events(&job.id, after, limit).await?)
     }
-    pub async fn events_of_kind(&self, job: &Job, kind: &str, after: u64, limit: usize) -> ServiceResult<Vec<JobEvent>> {
+    pub async fn events_of_kind(
+        &self,
+        job: &Job,
+        kind: &str,
+        after: u64,
+        limit: usize,
+    ) -> ServiceResult<Vec<JobEvent>> {
         Ok(self.store.events_of_kind(&job.id, kind, after, limit).await?)
     }
-    pub async fn last_events_of_kind(&self, job: &Job, kind: &str, limit: usize) -> ServiceResult<Vec<JobEvent>> {
+    pub async fn last_events_of_kind(
+        &self,
+        job: &Job,
+        kind: &str,
+        limit: usize,
+    ) -> ServiceResult<Vec<JobEvent>> {
         Ok(self.store.last_events_of_kind(&job.id, kind, limit).await?)
     }
 
@@ -177,7 +194,11 @@ impl Training {
     pub async fn stop(&self, actor: &Actor, name: &str, mode: StopMode) -> ServiceResult<JobState> {
         let job = self.own(actor, Action::Write, self.store.job_by_name(name).await?)?;
         if job.state.is_final() {
-            return Err(ServiceError::refused("job_over", "This job has already ended.", "There is nothing left to stop."));
+            return Err(ServiceError::refused(
+                "job_over",
+                "This job has already ended.",
+                "There is nothing left to stop.",
+            ));
         }
         let now = self.env.now();
         let audit = actor.audit(now, "job.stop", &job.name);
@@ -221,6 +242,7 @@ impl Training {
     }
 
     fn own(&self, actor: &Actor, action: Action, job: Option<Job>) -> ServiceResult<Job> {
-        job.filter(|job| authorize(actor, action, Resource::Owned(&job.user_id))).ok_or(ServiceError::NotFound("job"))
+        job.filter(|job| authorize(actor, action, Resource::Owned(&job.user_id)))
+            .ok_or(ServiceError::NotFound("job"))
     }
 }

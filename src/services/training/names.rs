@@ -1,8 +1,6 @@
 //! What a job is called: a title from the person, a unique name from us.
 
-use crate::{
-    domain::{field::FieldError, ids::JobId, job::JobSpec},
-};
+use crate::domain::{field::FieldError, ids::JobId, job::JobSpec};
 
 /// SageMaker's limit for a training job's name.
 const MAX_NAME: usize = 63;
@@ -76,7 +74,10 @@ mod tests {
     #[test]
     fn names_tell_what_they_are_about() {
         let id = JobId::from_parts(1, 0);
-        assert_eq!(job_name("", &spec("nano", "Sentences to commands"), &id), "nano-sentences-to-commands-0000000000");
+        assert_eq!(
+            job_name("", &spec("nano", "Sentences to commands"), &id),
+            "nano-sentences-to-commands-0000000000"
+        );
         assert_eq!(job_name("My 1st try!", &spec("nano", "x"), &id), "my-1st-try-0000000000");
         assert_eq!(job_name("", &spec("日本", "語"), &id), "job-0000000000");
     }

@@ -15,6 +15,7 @@ use crate::{
     },
     services::{
         context::Actor,
+        datasets::samples,
         error::{ServiceError, ServiceResult},
         policy::{Action, Resource, authorize},
     },
@@ -97,7 +98,9 @@ impl Planner {
             return Err(ServiceError::invalid("max_sequence_length", message));
         }
         // A sample with held-out rows of its own holds out those, and trains on all the others.
-        let own = datasets.iter().all(|dataset| dataset.sample.as_deref().is_some_and(has_held_out));
+        let own = datasets.iter().all(|dataset| {
+            dataset.sample.as_deref().is_some_and(|sample| samples::held_out(sample).is_some())
+        });
         let share = if own { 0.0 } else { share };
         Ok(reckon(&base, &datasets, &settings, share, &config, &counts))
     }
@@ -126,9 +129,15 @@ impl Planner {
                     DatasetState::Checking => {
                         wrong(format!("{} is still being checked. It takes a moment.", dataset.name));
                     }
-                    DatasetState::NeedsMapping => wrong(format!("Say what the columns of {} mean first.", dataset.name)),
-                    DatasetState::NeedsFixing => wrong(format!("{} has errors. Repair it first.", dataset.name)),
-                    DatasetState::Refused | DatasetState::Failed => wrong(format!("{} can't be used.", dataset.name)),
+                    DatasetState::NeedsMapping => {
+                        wrong(format!("Say what the columns of {} mean first.", dataset.name))
+                    }
+                    DatasetState::NeedsFixing => {
+                        wrong(format!("{} has errors. Repair it first.", dataset.name))
+                    }
+                    DatasetState::Refused | DatasetState::Failed => {
+                        wrong(format!("{} can't be used.", dataset.name))
+                    }
                 },
             }
         }
@@ -154,20 +163,17 @@ impl Planner {
                     tokio::fs::create_dir_all(path.parent().unwrap_or(&directory)).await.map_err(io)?;
                     self.storage.get_file(&format!("{}/{}", model.prefix, file.path), &path).await?;
                 }
-                let config = huggingface::read_config(&directory).map_err(|error| broken(error.to_string()))?;
+                let config =
+                    huggingface::read_config(&directory).map_err(|error| broken(error.to_string()))?;
                 Ok((Some(directory), Some(config)))
             }
         }
     }
 }
 
-/// Does this bundled sample bring rows of its own to evaluate on?
-pub fn has_held_out(sample: &str) -> bool {
-    crate::services::datasets::held_out(sample).is_some()
-}
-
 fn settings(request: &Request, base: &Base, errors: &mut Vec<FieldError>) -> Option<Hyperparameters> {
-    let kind = if base.base == BaseModel::Nano { hyperparameters::Base::Nano } else { hyperparameters::Base::Model };
+    let kind =
+        if base.base == BaseModel::Nano { hyperparameters::Base::Nano } else { hyperparameters::Base::Model };
     match Hyperparameters::parse(&request.hyperparameters, kind) {
         Ok(settings) => Some(settings),
         Err(wrong) => {
@@ -197,16 +203,22 @@ fn reckon(
     counts: &Counts,
 ) -> Plan {
     let max_length = u64::from(settings.max_sequence_length);
-    let total = |length: &u32| if counts.kind == Kind::Text { u64::from(*length) } else { u64::from(*length).min(max_length) };
+    let total = |length: &u32| {
+        if counts.kind == Kind::Text { u64::from(*length) } else { u64::from(*length).min(max_length) }
+    };
     let counted: u64 = counts.lengths.iter().map(total).sum();
     let kept = counts.factor() * (1.0 - share);
     let tokens_per_epoch = (counted as f64 * kept).round() as u64;
     let rows = (counts.rows as f64 * (1.0 - share)).round().max(1.0) as u64;
     let cut = counts.lengths.iter().filter(|length| u64::from(**length) > max_length).count();
-    let truncated_share =
-        if counts.kind == Kind::Text || counts.lengths.is_empty() { 0.0 } else { cut as f64 / counts.lengths.len() as f64 };
+    let truncated_share = if counts.kind == Kind::Text || counts.lengths.is_empty() {
+        0.0
+    } else {
+        cut as f64 / counts.lengths.len() as f64
+    };
     // Plain text is one stream, cut into windows.
-    let sequences = if counts.kind == Kind::Text { tokens_per_epoch.div_ceil(max_length).max(1) } else { rows };
+    let sequences =
+        if counts.kind == Kind::Text { tokens_per_epoch.div_ceil(max_length).max(1) } else { rows };
     let steps = settings.total_steps(sequences);
     let per_step = u64::from(settings.batch_size) * u64::from(settings.gradient_accumulation_steps);
     let mean = tokens_per_epoch as f64 / sequences as f64;
@@ -241,7 +253,9 @@ fn reckon(
         warnings.push("This will take more than twelve hours on this machine. Fewer epochs or a smaller model are quicker.".to_owned());
     }
     if steps > 0 && sequences < per_step {
-        warnings.push(format!("One step takes {per_step} rows, more than there are. Make the batch size smaller."));
+        warnings.push(format!(
+            "One step takes {per_step} rows, more than there are. Make the batch size smaller."
+        ));
     }
     let spec = JobSpec {
         base: base.base.clone(),

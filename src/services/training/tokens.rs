@@ -65,7 +65,8 @@ impl Counter {
         datasets: &[Dataset],
         tokenizer: Option<PathBuf>,
     ) -> ServiceResult<Arc<Counts>> {
-        let key: Key = (datasets.iter().map(|one| format!("{}{:?}", one.sha256, one.mapping)).collect(), tokenizer);
+        let key: Key =
+            (datasets.iter().map(|one| format!("{}{:?}", one.sha256, one.mapping)).collect(), tokenizer);
         if let Some(counts) = self.look(&key) {
             return Ok(counts);
         }
@@ -76,7 +77,8 @@ impl Counter {
         let mut sources = Vec::new();
         for dataset in datasets {
             let schema = report_of(dataset)?.and_then(|report| report.schema);
-            let schema = schema.ok_or_else(|| ServiceError::invalid("dataset", "This dataset was not checked yet."))?;
+            let schema = schema
+                .ok_or_else(|| ServiceError::invalid("dataset", "This dataset was not checked yet."))?;
             sources.push((blocking_reader(storage.get(&dataset.object_key, None).await?), schema));
         }
         let rows: u64 = datasets.iter().map(|dataset| dataset.rows).sum();

@@ -15,7 +15,12 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// The routes under `/api` that answer quickly; uploads stand apart.
 pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(health::router()).merge(accounts::router()).merge(datasets::router()).merge(training::router()).merge(models::router())
+    OpenApiRouter::new()
+        .merge(health::router())
+        .merge(accounts::router())
+        .merge(datasets::router())
+        .merge(training::router())
+        .merge(models::router())
 }
 
 /// The API as the route table takes it in.

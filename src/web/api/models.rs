@@ -100,7 +100,10 @@ async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<ModelsBody>, ApiError> {
     let models = state.models.list(&actor, &page.into()).await?;
-    Ok(Json(ModelsBody { models: models.items.iter().map(ModelView::from).collect(), next_cursor: models.next }))
+    Ok(Json(ModelsBody {
+        models: models.items.iter().map(ModelView::from).collect(),
+        next_cursor: models.next,
+    }))
 }
 
 /// One model with its files.
@@ -196,10 +199,13 @@ async fn generate(
     if !accept.contains("text/event-stream") {
         let (text, end) = state.playground.answer(&actor, &question).await?;
         let (tokens, tokens_per_second, finish_reason) = match end {
-            Some(Piece::End { tokens, tokens_per_second, finish_reason, .. }) => (tokens, tokens_per_second, finish_reason),
+            Some(Piece::End { tokens, tokens_per_second, finish_reason, .. }) => {
+                (tokens, tokens_per_second, finish_reason)
+            }
             _ => (0, 0.0, "cancelled"),
         };
-        return Ok(Json(Answer { text, tokens, tokens_per_second, finish_reason: finish_reason.to_owned() }).into_response());
+        return Ok(Json(Answer { text, tokens, tokens_per_second, finish_reason: finish_reason.to_owned() })
+            .into_response());
     }
     let mut pieces = state.playground.ask(&actor, &question).await?;
     let stop = state.stop.clone();

@@ -66,10 +66,15 @@ pub struct StartBody {
 }
 
 impl StartBody {
-    async fn request(&self, state: &AppState, actor: &crate::services::context::Actor) -> Result<Request, ApiError> {
+    async fn request(
+        &self,
+        state: &AppState,
+        actor: &crate::services::context::Actor,
+    ) -> Result<Request, ApiError> {
         let mut datasets = Vec::new();
         for id in &self.dataset_ids {
-            let id = DatasetId::parse(id).ok_or_else(|| ServiceError::invalid("dataset_ids", format!("{id} is no dataset's id.")))?;
+            let id = DatasetId::parse(id)
+                .ok_or_else(|| ServiceError::invalid("dataset_ids", format!("{id} is no dataset's id.")))?;
             datasets.push(id);
         }
         for name in &self.files {
@@ -87,11 +92,17 @@ impl StartBody {
             let text = match value {
                 serde_json::Value::String(text) => text.clone(),
                 serde_json::Value::Null => continue,
-                serde_json::Value::Array(items) => {
-                    items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect::<Vec<_>>().join(",")
-                }
+                serde_json::Value::Array(items) => items
+                    .iter()
+                    .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+                    .collect::<Vec<_>>()
+                    .join(","),
                 serde_json::Value::Object(_) => {
-                    return Err(FieldError::new(name, format!("{name} must be a number or a text, not an object.")).into());
+                    return Err(FieldError::new(
+                        name,
+                        format!("{name} must be a number or a text, not an object."),
+                    )
+                    .into());
                 }
                 other => other.to_string(),
             };
@@ -143,7 +154,9 @@ async fn start(
         message: "Training was queued.",
         status: job.state.api_status(),
         hyperparameters: job.spec.hyperparameters.clone(),
-        files: files.map(|(id, name)| StartedFile { file_name: name.clone(), dataset_id: id.to_string() }).collect(),
+        files: files
+            .map(|(id, name)| StartedFile { file_name: name.clone(), dataset_id: id.to_string() })
+            .collect(),
         job_name: job.name,
     };
     Ok((StatusCode::ACCEPTED, Json(answer)))
@@ -373,7 +386,11 @@ async fn log(
     let job = state.training.job(&actor, &name).await?;
     let file = format!("attachment; filename=\"{}.log\"", job.name);
     let body = Body::from_stream(lines(state, job));
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, file)], body).into_response())
+    Ok((
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, file)],
+        body,
+    )
+        .into_response())
 }
 
 /// `time line`, page by page from the store: never the whole log in memory.
@@ -415,7 +432,10 @@ pub struct BaseModelView {
 
 /// What a job can start from: nano, the operator's model directories, the caller's finished models.
 #[utoipa::path(get, path = "/api/base-models", tag = "Training", responses((status = 200, body = BaseModelsBody)))]
-async fn base_models(State(state): State<AppState>, ApiActor(actor): ApiActor) -> Result<Json<BaseModelsBody>, ApiError> {
+async fn base_models(
+    State(state): State<AppState>,
+    ApiActor(actor): ApiActor,
+) -> Result<Json<BaseModelsBody>, ApiError> {
     let bases = state.training.bases.list(&actor).await?;
     let views = bases.into_iter().map(|base| BaseModelView {
         id: base.key,

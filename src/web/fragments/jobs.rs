@@ -10,8 +10,8 @@ use crate::{
         error::{ServiceError, ServiceResult},
     },
     web::{
-        error::FragmentError, islands::job::History, pages::training::views, render::render, session::FragmentActor,
-        state::AppState,
+        error::FragmentError, islands::job::History, pages::training::views, render::render,
+        session::FragmentActor, state::AppState,
     },
 };
 use axum::{
@@ -70,10 +70,12 @@ async fn events(
     cookies: axum_extra::extract::CookieJar,
 ) -> Result<Response, FragmentError> {
     let job = state.training.job(&actor, &name).await?;
-    let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok()).or(after);
+    let seen =
+        headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok()).or(after);
     let secret = crate::web::session::secret(&cookies, &state.config).unwrap_or_default();
     let stream = follow(state, job, actor, secret, seen);
-    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response();
+    let mut response =
+        Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response();
     // Proxies must not hold events back.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)

@@ -18,7 +18,8 @@ pub async fn start_training(#[server(default)] form: BTreeMap<String, String>) -
         Ok(Then::to(format!("/training/{}", job.name)))
     };
     let result = result.await;
-    let kept: Vec<(&str, &str)> = typed.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let kept: Vec<(&str, &str)> =
+        typed.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     reply(&call, "training", &kept, result)
 }
 
@@ -27,8 +28,9 @@ pub async fn stop_job(name: String, mode: String) -> Result<(), ServerFnError> {
     let call = Call::new();
     let result = async {
         let actor = call.actor().await?;
-        let mode = StopMode::parse(&mode)
-            .ok_or_else(|| ServiceError::invalid("mode", "Choose whether to keep what was learned so far."))?;
+        let mode = StopMode::parse(&mode).ok_or_else(|| {
+            ServiceError::invalid("mode", "Choose whether to keep what was learned so far.")
+        })?;
         call.state.training.stop(&actor, &name, mode).await?;
         Ok(Then::to(format!("/training/{name}")))
     };

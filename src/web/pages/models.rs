@@ -8,8 +8,8 @@ use crate::{
     store::PageRequest as ListPage,
     web::{
         components::{
-            Button, ButtonKind, Card, Column, DataTable, DefinitionList, Dialog, EmptyState, FileRow, FormErrors,
-            LinkButton, NameCell, PageHeader, Pagination, RelativeTime, TextField,
+            Button, ButtonKind, Card, Column, DataTable, DefinitionList, Dialog, EmptyState, FileRow,
+            FormErrors, LinkButton, NameCell, PageHeader, Pagination, RelativeTime, TextField,
         },
         error::PageError,
         flash::Flash,
@@ -127,7 +127,10 @@ fn show_view(model: Model, rename: Flash, now: Instant) -> impl IntoView {
         ("Kind".into(), kind.into_any()),
         ("Tuned from".into(), model.base_name.clone().into_any()),
         ("Tuned on".into(), model.dataset_names.join(", ").into_any()),
-        ("Training job".into(), view! { <a class="link mono" href=job>{model.job_name.clone()}</a> }.into_any()),
+        (
+            "Training job".into(),
+            view! { <a class="link mono" href=job>{model.job_name.clone()}</a> }.into_any(),
+        ),
         ("Evaluation loss".into(), optional(model.eval_loss).into_any()),
         ("Training loss".into(), optional(model.train_loss).into_any()),
         ("Size".into(), format::bytes(model.bytes).into_any()),

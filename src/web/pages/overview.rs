@@ -6,7 +6,8 @@ use crate::{
     store::PageRequest as ListPage,
     web::{
         components::{
-            ButtonKind, Card, Column, DataTable, LinkButton, NameCell, PageHeader, RelativeTime, StatePill, Step, Steps,
+            ButtonKind, Card, Column, DataTable, LinkButton, NameCell, PageHeader, RelativeTime, StatePill,
+            Step, Steps,
         },
         error::PageError,
         format,
@@ -22,7 +23,10 @@ use leptos::prelude::*;
 /// Rows of each table.
 const ROWS: usize = 5;
 
-pub async fn page(State(state): State<AppState>, SignedPage { actor, page }: SignedPage) -> Result<Response, PageError> {
+pub async fn page(
+    State(state): State<AppState>,
+    SignedPage { actor, page }: SignedPage,
+) -> Result<Response, PageError> {
     let few = ListPage { cursor: None, limit: ROWS };
     let jobs = state.training.list(&actor, &few).await?.items;
     let models = state.models.list(&actor, &few).await?.items;

@@ -10,8 +10,8 @@ use crate::{
     store::PageRequest as ListPage,
     web::{
         components::{
-            Button, ButtonKind, Card, ChatBubble, ChatRole, EmptyState, LinkButton, Notice, PageHeader, SelectField,
-            SelectOption, Severity,
+            Button, ButtonKind, Card, ChatBubble, ChatRole, EmptyState, LinkButton, Notice, PageHeader,
+            SelectField, SelectOption, Severity,
         },
         error::{PageError, Problem},
         icons::Icon,
@@ -50,7 +50,11 @@ pub async fn page(
 ) -> Result<Response, PageError> {
     let models = state.models.list(&actor, &ListPage { cursor: None, limit: 100 }).await?.items;
     let page = page.at(Nav::Playground, &[("Playground", "/playground")]);
-    let id = if asked.model.is_empty() { models.first().map(|model| model.id.to_string()) } else { Some(asked.model.clone()) };
+    let id = if asked.model.is_empty() {
+        models.first().map(|model| model.id.to_string())
+    } else {
+        Some(asked.model.clone())
+    };
     let Some(id) = id else {
         return Ok(page.show("Playground", empty_view));
     };
@@ -76,12 +80,19 @@ pub async fn page(
         }
     }
     let example = state.playground.example(&actor, &id).await.unwrap_or_default();
-    Ok(page.with_islands().show("Playground", move || talk_view(&models, &talk, beside, &asked, answers, example)))
+    Ok(page
+        .with_islands()
+        .show("Playground", move || talk_view(&models, &talk, beside, &asked, answers, example)))
 }
 
 impl Asked {
     fn question(&self, talk: &Talk, side: Side) -> Question {
-        let mut question = Question { model: talk.model.id.clone(), side, prompt: self.prompt.clone(), ..Question::default() };
+        let mut question = Question {
+            model: talk.model.id.clone(),
+            side,
+            prompt: self.prompt.clone(),
+            ..Question::default()
+        };
         question.max_new_tokens = number(&self.max_new_tokens);
         question.temperature = number(&self.temperature);
         question.top_p = number(&self.top_p);
@@ -91,7 +102,8 @@ impl Asked {
         question
     }
     fn settings(&self) -> Settings {
-        let or = |typed: &str, default: &str| if typed.is_empty() { default.to_owned() } else { typed.to_owned() };
+        let or =
+            |typed: &str, default: &str| if typed.is_empty() { default.to_owned() } else { typed.to_owned() };
         Settings {
             max_new_tokens: or(&self.max_new_tokens, "200"),
             temperature: or(&self.temperature, "0"),
@@ -130,7 +142,8 @@ fn empty_view() -> impl IntoView {
 
 /// Which model, and whether its base stands beside it: a form that works by GET.
 fn choice(models: &[Model], chosen: &str, has_base: bool, beside: bool) -> impl IntoView + use<> {
-    let options = models.iter().map(|model| SelectOption::new(model.id.to_string(), model.name.clone())).collect();
+    let options =
+        models.iter().map(|model| SelectOption::new(model.id.to_string(), model.name.clone())).collect();
     view! {
         <form method="get" action="/playground" class="actions">
             <SelectField label="Model" name="model" hide_label=true options=options selected=chosen.to_owned()/>
@@ -174,12 +187,17 @@ fn answer_view((name, answer): (String, Result<(String, Option<Piece>), Problem>
     match answer {
         Ok((text, end)) => {
             let figures = match end {
-                Some(Piece::End { tokens, tokens_per_second, .. }) => format!("{tokens} tokens, {tokens_per_second:.0} tokens/s"),
+                Some(Piece::End { tokens, tokens_per_second, .. }) => {
+                    format!("{tokens} tokens, {tokens_per_second:.0} tokens/s")
+                }
                 _ => String::new(),
             };
             view! { <ChatBubble role=ChatRole::Assistant who=name text=text><span class="muted t-12">{figures}</span></ChatBubble> }
                 .into_any()
         }
-        Err(problem) => view! { <Notice severity=Severity::Error title=problem.message next_step=problem.next_step/> }.into_any(),
+        Err(problem) => {
+            view! { <Notice severity=Severity::Error title=problem.message next_step=problem.next_step/> }
+                .into_any()
+        }
     }
 }

@@ -134,6 +134,12 @@ pub(super) async fn release(store: &SqlStore, id: &JobId, epoch: u64) -> StoreRe
     if released == 0 { Err(lost(store, id).await) } else { Ok(()) }
 }
 
+pub(super) async fn release_all(store: &SqlStore, owner: &str) -> StoreResult<u64> {
+    store
+        .execute("update jobs set lease_owner = null, lease_until = 0 where lease_owner = $1", args![owner])
+        .await
+}
+
 pub(super) async fn request_stop(
     store: &SqlStore,
     id: &JobId,

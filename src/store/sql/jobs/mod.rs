@@ -93,6 +93,10 @@ impl Jobs for SqlStore {
         lease::release(self, id, epoch).await
     }
 
+    async fn release_all(&self, owner: &str) -> StoreResult<u64> {
+        lease::release_all(self, owner).await
+    }
+
     async fn request_stop(
         &self,
         id: &JobId,

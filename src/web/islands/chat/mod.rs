@@ -59,7 +59,9 @@ pub fn Chat(
     let text = RwSignal::new(prompt);
     let settings = RwSignal::new(settings);
     let running = Memo::new(move |_| {
-        exchanges.with(|all| all.iter().any(|one| one.answers.iter().any(|answer| answer.with(|answer| answer.running))))
+        exchanges.with(|all| {
+            all.iter().any(|one| one.answers.iter().any(|answer| answer.with(|answer| answer.running)))
+        })
     });
     let placeholder = match kind.as_str() {
         "chat" => "Say something",
@@ -75,7 +77,8 @@ pub fn Chat(
         if prompt.trim().is_empty() || running.get_untracked() {
             return;
         }
-        let answers: Vec<_> = columns.with_value(|speakers| speakers.iter().map(|_| RwSignal::new(Answer::default())).collect());
+        let answers: Vec<_> = columns
+            .with_value(|speakers| speakers.iter().map(|_| RwSignal::new(Answer::default())).collect());
         let id = exchanges.with_untracked(|all| all.last().map_or(0, |last| last.id + 1));
         let history = if is_chat { exchanges.get_untracked() } else { Vec::new() };
         for (column, answer) in answers.iter().enumerate() {

@@ -5,7 +5,10 @@ use leptos::prelude::*;
 use std::cell::RefCell;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{AbortController, Headers, ReadableStreamDefaultReader, RequestInit, Response, TextDecodeOptions, TextDecoder};
+use web_sys::{
+    AbortController, Headers, ReadableStreamDefaultReader, RequestInit, Response, TextDecodeOptions,
+    TextDecoder,
+};
 
 thread_local! {
     /// What is under way; aborting it closes the request, which ends the answer on the server.
@@ -29,13 +32,14 @@ pub fn run(body: String, answer: RwSignal<Answer>) {
         answer.update(|answer| {
             answer.running = false;
             if let Err(error) = outcome {
-                let name = js_sys::Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string());
+                let name =
+                    js_sys::Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string());
                 if name.as_deref() == Some("AbortError") {
                     answer.figures = "Stopped".to_owned();
                 } else {
-                    answer.failure = Some(
-                        error.as_string().unwrap_or_else(|| "The answer broke off. Check the connection and try again.".to_owned()),
-                    );
+                    answer.failure = Some(error.as_string().unwrap_or_else(|| {
+                        "The answer broke off. Check the connection and try again.".to_owned()
+                    }));
                 }
             }
         });
@@ -55,7 +59,9 @@ async fn stream(body: &str, answer: RwSignal<Answer>) -> Result<(), JsValue> {
     RUNNING.with_borrow_mut(|running| running.push(controller));
     let window = web_sys::window().ok_or(JsValue::NULL)?;
     let response: Response =
-        JsFuture::from(window.fetch_with_str_and_init("/api/playground/generate", &init)).await?.dyn_into()?;
+        JsFuture::from(window.fetch_with_str_and_init("/api/playground/generate", &init))
+            .await?
+            .dyn_into()?;
     if !response.ok() {
         let text = JsFuture::from(response.text()?).await?.as_string().unwrap_or_default();
         let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
@@ -63,7 +69,8 @@ async fn stream(body: &str, answer: RwSignal<Answer>) -> Result<(), JsValue> {
         let next_step = json["error"]["next_step"].as_str().unwrap_or_default();
         return Err(format!("{message} {next_step}").trim().into());
     }
-    let reader: ReadableStreamDefaultReader = response.body().ok_or(JsValue::NULL)?.get_reader().dyn_into()?;
+    let reader: ReadableStreamDefaultReader =
+        response.body().ok_or(JsValue::NULL)?.get_reader().dyn_into()?;
     let decoder = TextDecoder::new()?;
     let options = TextDecodeOptions::new();
     options.set_stream(true);
@@ -84,7 +91,9 @@ async fn stream(body: &str, answer: RwSignal<Answer>) -> Result<(), JsValue> {
 
 /// One server-sent event: `event: name` and `data: json`.
 fn take(event: &str, answer: RwSignal<Answer>) {
-    let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim_start).unwrap_or_default();
+    let field = |name: &str| {
+        event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim_start).unwrap_or_default()
+    };
     let data: serde_json::Value = serde_json::from_str(field("data:")).unwrap_or_default();
     match field("event:") {
         "text" => answer.update(|answer| answer.text.push_str(data.as_str().unwrap_or_default())),

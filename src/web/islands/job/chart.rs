@@ -24,7 +24,11 @@ pub fn chart(feed: RwSignal<Feed>) -> impl IntoView {
     let grip = RwSignal::new(None::<f64>);
     let plot = Memo::new(move |_| feed.with(|feed| Plot::new(feed, shown.get(), log.get(), zoom.get())));
     let at = move |event: &ev::PointerEvent| {
-        let width = event_target::<leptos::web_sys::Element>(event).closest("svg").ok().flatten().map_or(1.0, |svg| f64::from(svg.client_width()));
+        let width = event_target::<leptos::web_sys::Element>(event)
+            .closest("svg")
+            .ok()
+            .flatten()
+            .map_or(1.0, |svg| f64::from(svg.client_width()));
         plot.with(|plot| plot.step_at(f64::from(event.offset_x()) / width.max(1.0)))
     };
     let button = move |what: Shown, label: &'static str| {
@@ -131,13 +135,19 @@ impl Plot {
         let (from, to) = zoom.unwrap_or((0.0, last));
         let scale = |value: f64| if log { value.max(1e-12).log10() } else { value };
         let within = |points: &[(f64, f64)]| -> Vec<(f64, f64)> {
-            points.iter().filter(|(x, y)| (from..=to).contains(x) && y.is_finite()).map(|&(x, y)| (x, scale(y))).collect()
+            points
+                .iter()
+                .filter(|(x, y)| (from..=to).contains(x) && y.is_finite())
+                .map(|&(x, y)| (x, scale(y)))
+                .collect()
         };
         let smoothed = within(&smooth(main));
         let (main, evaluation) = (within(main), within(evaluation));
         let mut values: Vec<f64> = main.iter().chain(&evaluation).map(|point| point.1).collect();
         values.sort_by(f64::total_cmp);
-        let (Some(&low), Some(&high)) = (values.first(), values.get((values.len() * 995 / 1000).min(values.len().saturating_sub(1)))) else {
+        let (Some(&low), Some(&high)) =
+            (values.first(), values.get((values.len() * 995 / 1000).min(values.len().saturating_sub(1))))
+        else {
             return Self { from, to, ..Self::default() };
         };
         let low = if log || low < 0.0 { low } else { low.min(high * 0.9) };
@@ -150,7 +160,12 @@ impl Plot {
             let mut path = String::new();
             for (i, &(px, py)) in points.iter().enumerate() {
                 if i % stride == 0 || i + 1 == points.len() {
-                    path.push_str(&format!("{}{:.1} {:.1}", if path.is_empty() { "M" } else { "L" }, x(px), y(py)));
+                    path.push_str(&format!(
+                        "{}{:.1} {:.1}",
+                        if path.is_empty() { "M" } else { "L" },
+                        x(px),
+                        y(py)
+                    ));
                 }
             }
             path

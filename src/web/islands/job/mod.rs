@@ -48,7 +48,8 @@ pub fn JobLive(
 fn samples(feed: RwSignal<Feed>) -> impl IntoView {
     let samples = feed.with(|feed| feed.samples.clone());
     if samples.is_empty() {
-        return view! { <p class="muted">"Held-out rows are answered here at each evaluation."</p> }.into_any();
+        return view! { <p class="muted">"Held-out rows are answered here at each evaluation."</p> }
+            .into_any();
     }
     samples
         .into_iter()

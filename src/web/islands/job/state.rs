@@ -1,5 +1,8 @@
 //! What the page knows of the job so far, and how an event changes it. Plain data: tested on the server.
-#![cfg_attr(not(any(feature = "hydrate", test)), expect(dead_code, reason = "only the browser takes events in"))]
+#![cfg_attr(
+    not(any(feature = "hydrate", test)),
+    expect(dead_code, reason = "only the browser takes events in")
+)]
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -117,8 +120,13 @@ impl Feed {
     pub fn samples_caption(&self) -> String {
         let Some(first) = self.samples.first() else { return String::new() };
         let judged = self.samples.iter().filter_map(Sample::right);
-        let (right, all) = judged.fold((0, 0), |(right, all), is_right| (right + u32::from(is_right), all + 1));
-        if all == 0 { format!("step {}", first.step) } else { format!("{right} of {all} right at step {}", first.step) }
+        let (right, all) =
+            judged.fold((0, 0), |(right, all), is_right| (right + u32::from(is_right), all + 1));
+        if all == 0 {
+            format!("step {}", first.step)
+        } else {
+            format!("{right} of {all} right at step {}", first.step)
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use crate::{
     store::PageRequest as ListPage,
     web::{
         components::{
-            Button, ButtonKind, Card, Checkbox, DefinitionList, LinkButton, MaybeText, Notice, PageHeader, RadioCard,
-            RadioCards, SelectField, SelectOption, Severity, TextField,
+            Button, ButtonKind, Card, Checkbox, DefinitionList, LinkButton, MaybeText, Notice, PageHeader,
+            RadioCard, RadioCards, SelectField, SelectOption, Severity, TextField,
         },
         error::{FragmentError, PageError, Problem},
         flash::Flash,
@@ -92,12 +92,20 @@ async fn plan_of(state: &AppState, actor: &crate::services::context::Actor, type
     }
 }
 
-fn form_view(bases: &[Base], datasets: &[Dataset], typed: &Typed, flash: &Flash, plan: Ready) -> impl IntoView + use<> {
+fn form_view(
+    bases: &[Base],
+    datasets: &[Dataset],
+    typed: &Typed,
+    flash: &Flash,
+    plan: Ready,
+) -> impl IntoView + use<> {
     let errors: BTreeMap<String, String> = match &plan {
         Ready::Missing(problem) => {
             problem.fields.iter().map(|error| (error.field.clone(), error.message.clone())).collect()
         }
-        Ready::Plan(_) => flash.errors.iter().map(|error| (error.field.clone(), error.message.clone())).collect(),
+        Ready::Plan(_) => {
+            flash.errors.iter().map(|error| (error.field.clone(), error.message.clone())).collect()
+        }
     };
     let refused = flash.problem.clone();
     let key = typed.get("key").to_owned();
@@ -152,7 +160,11 @@ fn model_section(bases: &[Base], typed: &Typed, errors: &BTreeMap<String, String
     }
 }
 
-fn data_section(datasets: &[Dataset], typed: &Typed, errors: &BTreeMap<String, String>) -> impl IntoView + use<> {
+fn data_section(
+    datasets: &[Dataset],
+    typed: &Typed,
+    errors: &BTreeMap<String, String>,
+) -> impl IntoView + use<> {
     if datasets.is_empty() {
         return view! {
             <p class="muted">"You have no data yet."</p>
@@ -174,7 +186,14 @@ fn data_section(datasets: &[Dataset], typed: &Typed, errors: &BTreeMap<String, S
         option
     }));
     let error: Option<String> = errors.get("dataset").cloned();
-    let share = field(typed, errors, "validation_share", "Held out for evaluation", "Share of the rows that are not trained on, 0 to 0.5. A sample with held-out rows of its own uses those.", None);
+    let share = field(
+        typed,
+        errors,
+        "validation_share",
+        "Held out for evaluation",
+        "Share of the rows that are not trained on, 0 to 0.5. A sample with held-out rows of its own uses those.",
+        None,
+    );
     view! {
         <SelectField label="Dataset" name="form[dataset]" id="dataset" options=options
             selected=typed.get("dataset").to_owned() error=error required=true/>
@@ -196,7 +215,11 @@ const MORE: [(&str, &str, &str); 14] = [
     ("lora_r", "LoRA rank", "Size of the adapter."),
     ("lora_alpha", "LoRA alpha", "Strength of the adapter; usually twice the rank."),
     ("lora_dropout", "LoRA dropout", "Dropout before the adapter."),
-    ("lora_target_modules", "LoRA target modules", "Layers with an adapter, separated by commas: c_attn, c_proj, c_fc."),
+    (
+        "lora_target_modules",
+        "LoRA target modules",
+        "Layers with an adapter, separated by commas: c_attn, c_proj, c_fc.",
+    ),
     ("eval_steps", "Steps between evaluations", "Empty: about ten in a run."),
     ("checkpoint_steps", "Steps between checkpoints", "Empty: about ten in a run."),
 ];
@@ -222,8 +245,14 @@ fn settings_section(typed: &Typed, errors: &BTreeMap<String, String>) -> impl In
             .into_any()
     };
     let optimizer = choice("optimizer", "Optimizer", &[("adamw", "AdamW"), ("adam", "Adam"), ("sgd", "SGD")]);
-    let schedule = choice("lr_scheduler", "Schedule", &[("cosine", "Cosine"), ("linear", "Linear"), ("constant", "Constant")]);
-    let lora = (!nano).then(|| choice("lora", "Method", &[("true", "LoRA: a small adapter"), ("false", "Full: all weights")]));
+    let schedule = choice(
+        "lr_scheduler",
+        "Schedule",
+        &[("cosine", "Cosine"), ("linear", "Linear"), ("constant", "Constant")],
+    );
+    let lora = (!nano).then(|| {
+        choice("lora", "Method", &[("true", "LoRA: a small adapter"), ("false", "Full: all weights")])
+    });
     let merge = (!nano).then(|| view! {
         <Checkbox label="Also merge the adapter into a whole model" name="form[merge_adapter]" id="merge_adapter"
             checked=typed.get("merge_adapter") == "true"/>
@@ -262,10 +291,13 @@ fn field(
 ) -> AnyView {
     let value = typed.get(name).to_owned();
     let hint = match &default {
-        Some(default) if !value.is_empty() && value != *default => format!("{hint} Changed: the default is {default}."),
+        Some(default) if !value.is_empty() && value != *default => {
+            format!("{hint} Changed: the default is {default}.")
+        }
         _ => hint.to_owned(),
     };
-    let placeholder = default.unwrap_or_else(|| if name == "validation_share" { "0.1".to_owned() } else { String::new() });
+    let placeholder =
+        default.unwrap_or_else(|| if name == "validation_share" { "0.1".to_owned() } else { String::new() });
     view! {
         <TextField label=label name=format!("form[{name}]") id=name value=value placeholder=placeholder hint=hint
             autocomplete="off" error=MaybeText(errors.get(name).cloned())/>
@@ -277,7 +309,9 @@ fn field(
 fn card(typed: &Typed, ready: Ready) -> AnyView {
     match ready {
         Ready::Missing(problem) => {
-            let lines = if problem.fields.is_empty() { vec![problem.message.clone()] } else {
+            let lines = if problem.fields.is_empty() {
+                vec![problem.message.clone()]
+            } else {
                 problem.fields.iter().map(|error| error.message.clone()).collect()
             };
             let label = match problem.fields.first().map(|error| error.field.as_str()) {
@@ -326,7 +360,10 @@ fn plan_view(typed: &Typed, plan: &Plan) -> AnyView {
         ("Steps".into(), text(format::integer(plan.steps))),
         ("Trained".into(), text(format!("{} parameters", format::compact(plan.trainable_parameters)))),
         ("Memory".into(), text(memory)),
-        ("Time".into(), text(format!("about {}", format::duration(Duration::from_secs(plan.seconds.max(1)))))),
+        (
+            "Time".into(),
+            text(format!("about {}", format::duration(Duration::from_secs(plan.seconds.max(1))))),
+        ),
         ("Cost".into(), text("$0, this machine".to_owned())),
     ];
     let warnings = plan.warnings.clone();

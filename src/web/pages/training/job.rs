@@ -10,9 +10,9 @@ use crate::{
     },
     web::{
         components::{
-            Button, ButtonKind, Card, CodeBlock, DefinitionList, FileRow, FormErrors, LineChart, LinkButton, LogLevel, LogLine,
-            LogView,
-            RelativeTime, Series, SeriesKind, Tab, Tabs, TextArea, TextField, smooth, thin,
+            Button, ButtonKind, Card, CodeBlock, DefinitionList, FileRow, FormErrors, LineChart, LinkButton,
+            LogLevel, LogLine, LogView, RelativeTime, Series, SeriesKind, Tab, Tabs, TextArea, TextField,
+            smooth, thin,
         },
         error::PageError,
         flash::Flash,
@@ -61,7 +61,9 @@ pub async fn page(
         })),
         "data" => {
             let batch = state.training.last_events_of_kind(&job, "batch", 1).await?;
-            Ok(page.show(&title, move || frame(&job, queue, model.as_ref(), now, "data", data_tab(&job, &batch))))
+            Ok(page.show(&title, move || {
+                frame(&job, queue, model.as_ref(), now, "data", data_tab(&job, &batch))
+            }))
         }
         "files" => Ok(page.show(&title, move || {
             let body = files_tab(model.as_ref());
@@ -87,7 +89,13 @@ fn frame(
     tab: &str,
     body: impl IntoView + 'static,
 ) -> AnyView {
-    let href = |tab: &str| if tab.is_empty() { format!("/training/{}", job.name) } else { format!("/training/{}?tab={tab}", job.name) };
+    let href = |tab: &str| {
+        if tab.is_empty() {
+            format!("/training/{}", job.name)
+        } else {
+            format!("/training/{}?tab={tab}", job.name)
+        }
+    };
     let tabs = [("", "Progress"), ("settings", "Settings"), ("data", "Data"), ("files", "Files")]
         .map(|(name, label)| Tab::new(label, href(name), name == tab));
     view! {
@@ -98,7 +106,12 @@ fn frame(
     .into_any()
 }
 
-fn progress_tab(job: &Job, metrics: &[JobEvent], log: Vec<JobEvent>, samples: &[JobEvent]) -> impl IntoView + use<> {
+fn progress_tab(
+    job: &Job,
+    metrics: &[JobEvent],
+    log: Vec<JobEvent>,
+    samples: &[JobEvent],
+) -> impl IntoView + use<> {
     let series = |name: &str| -> Vec<(f64, f64)> {
         let points = metrics.iter().filter_map(|event| match &event.body {
             EventBody::Metric { name: metric, value, step } if metric == name => Some((*step as f64, *value)),
@@ -109,15 +122,22 @@ fn progress_tab(job: &Job, metrics: &[JobEvent], log: Vec<JobEvent>, samples: &[
     let train = series("train_loss");
     let lines = vec![
         Series { name: "Training".to_owned(), kind: SeriesKind::Raw, points: thin(&train, POINTS) },
-        Series { name: "Training, smoothed".to_owned(), kind: SeriesKind::Smooth, points: thin(&smooth(&train, 0.9), POINTS) },
+        Series {
+            name: "Training, smoothed".to_owned(),
+            kind: SeriesKind::Smooth,
+            points: thin(&smooth(&train, 0.9), POINTS),
+        },
         Series { name: "Evaluation".to_owned(), kind: SeriesKind::Dotted, points: series("eval_loss") },
     ];
     let log: Vec<LogLine> = log
         .into_iter()
         .filter_map(|event| match event.body {
-            EventBody::Log { line } => {
-                Some(LogLine { seq: event.seq, time: clock_time(event.at), text: line, level: LogLevel::Info })
-            }
+            EventBody::Log { line } => Some(LogLine {
+                seq: event.seq,
+                time: clock_time(event.at),
+                text: line,
+                level: LogLevel::Info,
+            }),
             _ => None,
         })
         .collect();
@@ -149,7 +169,9 @@ fn progress_tab(job: &Job, metrics: &[JobEvent], log: Vec<JobEvent>, samples: &[
 
 /// Time of day, UTC.
 fn clock_time(at: Instant) -> String {
-    jiff::Timestamp::from_microsecond(at.micros()).map(|at| at.strftime("%H:%M:%S").to_string()).unwrap_or_default()
+    jiff::Timestamp::from_microsecond(at.micros())
+        .map(|at| at.strftime("%H:%M:%S").to_string())
+        .unwrap_or_default()
 }
 
 fn settings_tab(job: &Job, flash: &Flash, now: Instant) -> impl IntoView + use<> {
@@ -165,7 +187,8 @@ fn settings_tab(job: &Job, flash: &Flash, now: Instant) -> impl IntoView + use<>
     for (name, value) in &job.spec.hyperparameters {
         facts.push((name.clone(), view! { <span class="mono">{value.clone()}</span> }.into_any()));
     }
-    let typed = |field: &str, kept: &str| if flash.errors.is_empty() { kept.to_owned() } else { flash.value(field) };
+    let typed =
+        |field: &str, kept: &str| if flash.errors.is_empty() { kept.to_owned() } else { flash.value(field) };
     let (title, notes) = (typed("title", &job.title), typed("notes", &job.notes));
     let errors = flash.errors.clone();
     let (title_error, notes_error) = (flash.error("title"), flash.error("notes"));

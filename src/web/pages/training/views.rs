@@ -9,7 +9,8 @@ use crate::{
     },
     web::{
         components::{
-            Button, ButtonKind, Dialog, LinkButton, Notice, PageHeader, Progress, Severity, Stat, StatePill, Stats,
+            Button, ButtonKind, Dialog, LinkButton, Notice, PageHeader, Progress, Severity, Stat, StatePill,
+            Stats,
         },
         format,
         icons::Icon,
@@ -100,7 +101,8 @@ fn actions(job: &Job, model: Option<&Model>) -> impl IntoView + use<> {
     let clone = format!("/training/new?clone={}", job.name);
     let name = job.name.clone();
     let stoppable = !job.state.is_final() && job.stop.is_none();
-    let kept_model = model.filter(|_| job.state == JobState::Stopped).map(|model| format!("/models/{}", model.id));
+    let kept_model =
+        model.filter(|_| job.state == JobState::Stopped).map(|model| format!("/models/{}", model.id));
     view! {
         {kept_model.map(|href| view! { <LinkButton href=href>"The model so far"</LinkButton> })}
         <LinkButton href=clone>"Clone"</LinkButton>

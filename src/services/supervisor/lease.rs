@@ -1,0 +1,102 @@
+//! Holding one job: keeping its lease alive, and writing its row and events under it.
+
+use super::Parts;
+use crate::{
+    domain::{
+        event::EventBody,
+        ids::JobId,
+        job::{Job, JobState, StopMode},
+        time::Instant,
+    },
+    store::{JobUpdate, StoreError, StoreResult},
+};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A job that this supervisor holds, and its row as last written.
+pub(super) struct Held {
+    pub parts: Arc<Parts>,
+    pub job: Job,
+    pub epoch: u64,
+    /// What a person asked for.
+    pub stop: watch::Receiver<Option<StopMode>>,
+}
+
+impl Held {
+    pub fn now(&self) -> Instant {
+        self.parts.clock.now()
+    }
+
+    pub fn asked_to_stop(&self) -> Option<StopMode> {
+        *self.stop.borrow()
+    }
+
+    /// Writes update and events in one transaction, and tells who listens.
+    pub async fn record(&mut self, update: JobUpdate, events: Vec<(Instant, EventBody)>) -> StoreResult<()> {
+        let seq = self.parts.store.record(&self.job.id, self.epoch, &update, &events).await?;
+        let job = &mut self.job;
+        job.last_seq = seq;
+        job.state = update.state.unwrap_or(job.state);
+        job.log_offset = update.log_offset.unwrap_or(job.log_offset);
+        job.started_at = update.started_at.or(job.started_at);
+        job.train_loss = update.train_loss.or(job.train_loss);
+        job.eval_loss = update.eval_loss.or(job.eval_loss);
+        job.step = update.step.unwrap_or(job.step);
+        self.parts.hub.publish(&self.job.id, seq);
+        Ok(())
+    }
+
+    /// Goes into a state, with a word for the person watching. Nothing where it is in it already.
+    pub async fn enter(&mut self, state: JobState, message: &str) -> StoreResult<()> {
+        if self.job.state == state {
+            return Ok(());
+        }
+        let now = self.now();
+        let update = JobUpdate {
+            state: Some(state),
+            phase: Some(message.to_owned()),
+            started_at: self.job.started_at.is_none().then_some(now),
+            ..JobUpdate::default()
+        };
+        self.record(update, vec![(now, EventBody::State { state, message: message.to_owned() })]).await
+    }
+
+    /// The job's last word; `update` may say more.
+    pub async fn end(&mut self, state: JobState, message: &str, update: JobUpdate) -> StoreResult<()> {
+        let now = self.now();
+        let update =
+            JobUpdate { state: Some(state), phase: Some(message.to_owned()), ended_at: Some(now), ..update };
+        self.record(update, vec![(now, EventBody::State { state, message: message.to_owned() })]).await
+    }
+
+    /// Counts a new try. Done before it starts: a crash in between finds a try without a process, and starts it.
+    pub async fn next_attempt(&mut self) -> StoreResult<()> {
+        self.job.attempt = self.parts.store.next_attempt(&self.job.id, self.epoch).await?;
+        self.job.log_offset = 0;
+        Ok(())
+    }
+}
+
+/// Extends the lease until it is lost, and passes on what a person asked for.
+pub(super) async fn keep(parts: &Parts, id: &JobId, epoch: u64, asked: watch::Sender<Option<StopMode>>) {
+    let mut nudges = parts.nudges.subscribe();
+    let mut ours_until = parts.clock.now().plus(parts.settings.lease);
+    loop {
+        // The sender lives in `parts`, so the channel does not close.
+        let _ = tokio::time::timeout(parts.settings.heartbeat, nudges.changed()).await;
+        let until = parts.clock.now().plus(parts.settings.lease);
+        match parts.store.heartbeat(id, epoch, until).await {
+            Ok(stop) => {
+                ours_until = until;
+                asked.send_if_modified(|known| std::mem::replace(known, stop) != stop);
+            }
+            Err(StoreError::LeaseLost | StoreError::NotFound(_)) => return,
+            Err(error) => {
+                tracing::warn!(job = %id, %error, "no sign of life could be given for a job");
+                if parts.clock.now() >= ours_until {
+                    return;
+                }
+            }
+        }
+    }
+}

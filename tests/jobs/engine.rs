@@ -1,0 +1,1 @@
+//! The real thing: the program itself as trainer, nano on a handful of rows.

@@ -160,7 +160,8 @@ pub fn python(workspace: &Workspace) -> Result<PathBuf> {
         return Ok(python);
     }
     say(&format!("Python packages of {PYTHON_REQUIREMENTS} (once, some minutes)"));
-    if !python.exists() {
+    // A venv without pip is one that could not be finished.
+    if !venv.join("bin/pip").exists() {
         create_venv(&venv)?;
     }
     let mut pip = Command::new(&python);

@@ -1,7 +1,7 @@
 //! The islands: the library compiled to WASM, its JavaScript glue, made small.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -47,6 +47,9 @@ pub fn build(workspace: &Workspace, mode: Mode) -> Result<Wasm> {
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--package=llm-tuner", "--lib", "--no-default-features", "--features=hydrate"]);
     cargo.args(["--target", TARGET, "--profile", profile]);
+    if optimise {
+        cargo.arg("--config").arg(format!("target.{TARGET}.rustflags={:?}", without_paths(workspace)));
+    }
     process::run(&mut cargo)?;
 
     let compiled = workspace.target.join(TARGET).join(profile).join("llm_tuner.wasm");
@@ -67,6 +70,16 @@ pub fn build(workspace: &Workspace, mode: Mode) -> Result<Wasm> {
         fs::write(&stamp_file, &stamp)?;
     }
     read(&made)
+}
+
+/// Panic messages name source files. What the browser gets should not depend on where somebody
+/// keeps their sources, nor tell it.
+fn without_paths(workspace: &Workspace) -> Vec<String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+    let registry = home.map(|home| home.join("registry/src"));
+    let prefixes = registry.iter().chain([&workspace.root]);
+    prefixes.map(|prefix| format!("--remap-path-prefix={}=", prefix.display())).collect()
 }
 
 fn bind(compiled: &Path, out: &Path, optimise: bool) -> Result<()> {

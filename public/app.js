@@ -194,7 +194,7 @@ addEventListener("drop", (event) => {
 const follow = (log) => {
   let atEnd = true;
   log.addEventListener("scroll", () => (atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 24));
-  new MutationObserver(() => atEnd && (log.scrollTop = log.scrollHeight)).observe(log, { childList: true });
+  new MutationObserver(() => atEnd && (log.scrollTop = log.scrollHeight)).observe(log, { childList: true, subtree: true });
   log.scrollTop = log.scrollHeight;
 };
 document.querySelectorAll("[data-follow]").forEach(follow);

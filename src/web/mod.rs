@@ -5,12 +5,14 @@
 //! - [`functions`] server functions: the only way a page writes
 //! - [`islands`] the few interactive components, compiled to WASM
 //! - [`api`] the JSON API                           - [`components`], [`shell`] what pages are made of
+//! - [`format`] figures in words, [`plot`] the arithmetic of charts: pure, for islands too
 //! - [`session`] cookie to person  - [`page`] one page's answer  - [`flash`] what a form's answer carries
 //! - [`error`] from a service's error to page, fragment or JSON  - [`attachment`] a stored file on its way out
 
 pub mod format;
 pub mod functions;
 pub mod islands;
+pub mod plot;
 
 #[cfg(feature = "ssr")]
 pub mod api;

@@ -70,12 +70,13 @@ pub fn RadioCards(
             // The first card carries the plain id, so that an error summary leads there.
             let id = if at == 0 { name.clone() } else { format!("{name}-{at}") };
             let chosen = selected.0.as_deref() == Some(card.value.as_str());
+            let title = card.title.clone();
             view! {
                 <label class="choice">
                     <input type="radio" id=id name=name.clone() value=card.value checked=chosen
                         disabled=card.disabled required=required/>
                     <span>
-                        <span class="strong"><bdi>{card.title}</bdi></span>
+                        <span class="strong" title=title><bdi>{card.title}</bdi></span>
                         {(!card.detail.is_empty()).then(|| view! { <span class="hint">{card.detail}</span> })}
                         {(!card.meta.is_empty()).then(|| view! { <span class="choice-meta figure">{card.meta}</span> })}
                     </span>

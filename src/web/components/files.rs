@@ -91,11 +91,14 @@ pub fn LogLines(lines: Vec<LogLine>) -> impl IntoView {
         .into_any()
 }
 
-/// A log that scrolls by itself; app.js keeps it at the end while the person is at the end.
+/// A log that scrolls by itself; app.js keeps it at the end while the person is at the end. `id` is the
+/// list's, where further [`LogLines`] are appended.
 #[component]
 pub fn LogView(#[prop(into)] id: String, lines: Vec<LogLine>) -> impl IntoView {
     view! {
-        <ol class="log" id=id data-follow="" tabindex="0" role="log" aria-label="Log"><LogLines lines=lines/></ol>
+        <div class="log" data-follow="" tabindex="0" role="log" aria-label="Log">
+            <ol id=id><LogLines lines=lines/></ol>
+        </div>
     }
     .into_any()
 }

@@ -23,7 +23,7 @@ mod time;
 
 pub use button::{Button, ButtonKind, LinkButton};
 pub use card::{Card, EmptyState, PageHeader, Step, Steps};
-pub use chart::{Axis, Histogram, LineChart, Series, SeriesKind, smooth, thin};
+pub use chart::{Histogram, LineChart, Series, SeriesKind};
 pub use chat::{ChatBubble, ChatRole};
 pub use choice::{Checkbox, RadioCard, RadioCards};
 pub use dialog::Dialog;

@@ -1,7 +1,7 @@
 //! Bars of counts: how long the examples are.
 
-use super::{Axis, axes, coordinate, figures};
-use crate::web::format;
+use super::{axes, coordinate, figures};
+use crate::web::{format, plot::Axis};
 use leptos::prelude::*;
 
 /// Bars over equal ranges, with an optional mark: what lies beyond it is cut off.
@@ -48,7 +48,7 @@ pub fn Histogram(
         .collect_view();
     let line = mark.map(|mark| {
         let at = coordinate(x.at(mark));
-        view! { <path class="mark" d=format!("M{at} -30V1000")></path> }
+        view! { <path class="bar-limit" d=format!("M{at} -30V1000")></path> }
     });
     let rows = bins
         .iter()
@@ -58,14 +58,11 @@ pub fn Histogram(
     view! {
         <figure class="chart-figure">
             <svg class="chart hist" role="img" aria-label=summary>
-                <svg class="chart-plot" x="44" y="8" width="90%" height="108">
-                    {axes(&x, &y, marks)}
+                {axes(&x, &y, marks)}
                     <svg width="100%" height="100%" viewBox="0 0 1000 1000" preserveAspectRatio="none" overflow="visible">
                         {bars}
                         {line}
-                    </svg>
-                </svg>
-            </svg>
+                    </svg></svg>
             {figures(title, heads, rows)}
         </figure>
     }

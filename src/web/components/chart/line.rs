@@ -1,7 +1,11 @@
 //! The loss chart: raw values thin, smoothed thick, evaluation dotted.
 
-use super::{Axis, axes, coordinate, figures, scale::thin};
-use crate::web::{components::MaybeText, format};
+use super::{axes, coordinate, figures};
+use crate::web::{
+    components::MaybeText,
+    format,
+    plot::{Axis, thin},
+};
 use leptos::prelude::*;
 
 /// How a line is drawn.
@@ -55,6 +59,7 @@ pub fn LineChart(
     let every = || series.iter().flat_map(|line| line.points.iter().copied());
     let x = Axis::along(every().map(|(x, _)| x), 6);
     let y = Axis::around(every().map(|(_, y)| y), 5);
+    let empty = every().next().is_none();
     let marks = x.ticks().into_iter().map(|tick| (tick, x.label(tick))).collect();
     let summary = summary(&title, &series, x_name);
     let lines = series.iter().map(|line| lines(line, &x, &y)).collect_view();
@@ -73,15 +78,13 @@ pub fn LineChart(
     view! {
         <figure class="chart-figure" id=id.0>
             <svg class="chart" role="img" aria-label=summary>
-                <svg class="chart-plot" x="44" y="8" width="90%" height="224">
-                    {axes(&x, &y, marks)}
+                {(!empty).then(|| axes(&x, &y, marks))}
+                {empty.then(|| view! { <text x="50%" y="50%" text-anchor="middle">"No figures yet"</text> })}
                     <svg width="100%" height="100%" viewBox="0 0 1000 1000" preserveAspectRatio="none" overflow="visible">
                         {lines}
-                    </svg>
-                </svg>
-            </svg>
+                    </svg></svg>
             <figcaption class="chart-caption"><ul class="legend">{legend}</ul></figcaption>
-            {figures(title, table.0, table.1)}
+            {(!empty).then(|| figures(title, table.0, table.1))}
         </figure>
     }
     .into_any()

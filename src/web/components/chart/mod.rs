@@ -1,16 +1,15 @@
 //! Charts as SVG from the server: whole without JavaScript, and each with its figures as a table.
 //!
-//! An outer SVG is laid out in real pixels, so that text keeps its size; inside it the plot takes the
-//! remaining width, and only the lines live in a stretched coordinate system of 1000 × 1000.
+//! The SVG is the plot, laid out in real pixels, so that text keeps its size; CSS margins leave room for the
+//! axes' words outside it. Only the lines live in a stretched coordinate system of 1000 × 1000.
 
 mod histogram;
 mod line;
-mod scale;
 
 pub use histogram::Histogram;
 pub use line::{LineChart, Series, SeriesKind};
-pub use scale::{Axis, smooth, thin};
 
+use crate::web::plot::Axis;
 use leptos::prelude::*;
 
 /// A coordinate in the stretched 1000 × 1000 plot.

@@ -1,4 +1,5 @@
-//! The arithmetic of axes: round ticks, positions, fewer points. Pure, so that an island can use it too.
+//! The arithmetic of charts: round ticks, positions, fewer points. Pure and without views, so that the
+//! server's charts and the browser's island draw the same.
 
 /// One axis: round values from `low` to `high`, evenly spaced by `step`.
 #[derive(Debug, Clone, PartialEq)]

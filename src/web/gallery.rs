@@ -4,6 +4,7 @@
 use super::{
     components::*,
     icons::*,
+    plot::smooth,
     render::render,
     shell::{document, *},
 };
@@ -12,6 +13,11 @@ use leptos::prelude::*;
 
 const LONG: &str = "a-name-of-two-hundred-characters-without-any-space-a-name-of-two-hundred-characters-without-any-space-a-name-of-two-hundred-characters-without-any-space-a-name-of-two-hundred-characters-without-any-";
 const RTL: &str = "بيانات التدريب";
+const STYLES: [&str; 3] = [
+    include_str!("../../style/base.css"),
+    include_str!("../../style/shell.css"),
+    include_str!("../../style/components.css"),
+];
 const MINUTE: i64 = 60_000_000;
 
 fn ctx(theme: Theme) -> PageCtx {
@@ -347,7 +353,7 @@ fn sign_in() -> AnyView {
     centred(&PageCtx { user: None, ..ctx(Theme::System) }, "Sign in", body)
 }
 
-/// Fails when a component panics, writes an inline style or handler, or doubles an id.
+/// Fails when a component panics, writes an inline style or handler, doubles an id, or has a class without style.
 #[test]
 fn gallery_renders_every_component() {
     let error = ErrorPage {
@@ -379,6 +385,14 @@ fn gallery_renders_every_component() {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), all, "{name}: an id is there twice");
+        for class in html.split(" class=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+            for class in class.split_whitespace() {
+                assert!(
+                    STYLES.iter().any(|css| css.contains(&format!(".{class}"))),
+                    "{name}: .{class} has no style"
+                );
+            }
+        }
         std::fs::write(target.join(format!("{name}.html")), html).unwrap();
     }
 }

@@ -83,7 +83,7 @@ pub fn LineChart(
                     <svg width="100%" height="100%" viewBox="0 0 1000 1000" preserveAspectRatio="none" overflow="visible">
                         {lines}
                     </svg></svg>
-            <figcaption class="chart-caption"><ul class="legend">{legend}</ul></figcaption>
+            <figcaption><ul class="legend">{legend}</ul></figcaption>
             {(!empty).then(|| figures(title, table.0, table.1))}
         </figure>
     }

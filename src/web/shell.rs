@@ -122,10 +122,11 @@ const PLACES: [(Nav, &str, &str, Icon, &str); 5] = [
 ];
 
 /// What the command list offers beyond the places above.
-const COMMANDS: [(&str, &str, Icon); 3] = [
+const COMMANDS: [(&str, &str, Icon); 4] = [
     ("New training", "/training/new", Icon::Plus),
-    ("Upload data", "/data/new", Icon::Upload),
+    ("Upload data", "/data#files", Icon::Upload),
     ("Settings", "/settings", Icon::Settings),
+    ("API documentation", "/api/docs", Icon::File),
 ];
 
 /// A whole page with sidebar and top bar.

@@ -38,8 +38,12 @@ pub struct Trainer {
     accumulated: LossSum,
     /// Batches seen, ever: with the seed, the key of the dropout masks.
     batches: u64,
+    /// Steps and batches as they are saved.
+    counters: [[f32; 2]; 2],
     dropout: Stream,
 }
+
+const COUNTERS: [&str; 2] = ["trainer.step", "trainer.batches"];
 
 impl Trainer {
     /// Prepares training of the model's trainable weights.
@@ -53,6 +57,7 @@ impl Trainer {
             workspace: Workspace::default(),
             accumulated: LossSum::default(),
             batches: 0,
+            counters: [[0.0; 2]; 2],
             dropout: Stream::new(0),
         }
     }
@@ -118,6 +123,7 @@ impl Trainer {
             return Err(TrainError::NotFinite { what: "gradient norm", value: norm, step });
         }
         self.accumulated = LossSum::default();
+        self.count();
         Ok(norm as f32)
     }
 
@@ -133,34 +139,41 @@ impl Trainer {
     }
 
     /// What training needs beside the weights to go on as if it had never stopped: moments and counters.
-    /// Accumulated gradients are not part of it; save after [`Trainer::apply`].
+    /// Accumulated gradients are not part of it; save after [`Trainer::apply`]. Nothing is copied.
+    pub fn state_tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, &[f32])> {
+        let counters = COUNTERS.iter().zip(&self.counters);
+        let counters = counters.map(|(name, value)| ((*name).to_owned(), vec![2], value.as_slice()));
+        let moments = self.optimizer.moments.iter().zip(&self.model.parameters).flat_map(|(moments, p)| {
+            let parts = moments.iter().flat_map(|m| [("first", &m.first), ("second", &m.second)]);
+            parts.map(|(kind, data)| {
+                (format!("optimizer.{kind}.{}", p.name), p.shape.clone(), data.as_slice())
+            })
+        });
+        counters.chain(moments)
+    }
+
+    /// [`Trainer::state_tensors`] as a map of its own.
     pub fn state(&self) -> TensorMap {
-        let mut state = TensorMap::new();
-        let mut counter = |name: &str, value: u64| {
-            // Counters travel as two exact f32, 24 bits each.
-            let halves = vec![(value >> 24) as f32, (value & 0xFF_FFFF) as f32];
-            state.insert(format!("trainer.{name}"), Tensor { shape: vec![2], data: halves });
-        };
-        counter("step", self.optimizer.step);
-        counter("batches", self.batches);
-        for (moments, parameter) in self.optimizer.moments.iter().zip(&self.model.parameters) {
-            let Some(moments) = moments else { continue };
-            for (kind, data) in [("first", &moments.first), ("second", &moments.second)] {
-                let tensor = Tensor { shape: parameter.shape.clone(), data: data.clone() };
-                state.insert(format!("optimizer.{kind}.{}", parameter.name), tensor);
-            }
-        }
-        state
+        let tensor = |(name, shape, data): (_, _, &[f32])| (name, Tensor { shape, data: data.to_vec() });
+        self.state_tensors().map(tensor).collect()
+    }
+
+    /// Keeps the counters' saved form in step with them: as two exact f32 of 24 bits each, because a state is
+    /// tensors only.
+    fn count(&mut self) {
+        let halves = |value: u64| [(value >> 24) as f32, (value & 0xFF_FFFF) as f32];
+        self.counters = [halves(self.optimizer.step), halves(self.batches)];
     }
 
     /// Takes over a state from [`Trainer::state`]. The weights are the model's own matter. On an error
     /// nothing has changed.
     pub fn restore(&mut self, mut state: TensorMap) -> Result<(), TrainError> {
-        let mut counter = |name: &str| match state.remove(&format!("trainer.{name}")) {
+        let mut counter = |name: &str| match state.remove(name) {
             Some(Tensor { data, .. }) if data.len() == 2 => Ok(((data[0] as u64) << 24) | data[1] as u64),
-            _ => Err(TrainError::State { name: format!("trainer.{name}") }),
+            _ => Err(TrainError::State { name: name.into() }),
         };
-        let (step, batches) = (counter("step")?, counter("batches")?);
+        let [step, batches] = COUNTERS;
+        let (step, batches) = (counter(step)?, counter(batches)?);
         let mut restored = Vec::with_capacity(self.optimizer.moments.len());
         for (moments, parameter) in self.optimizer.moments.iter().zip(&self.model.parameters) {
             let mut moment = |kind: &str| {
@@ -180,6 +193,7 @@ impl Trainer {
         self.optimizer.moments = restored;
         self.optimizer.step = step;
         self.batches = batches;
+        self.count();
         self.discard();
         Ok(())
     }

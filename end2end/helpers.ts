@@ -28,7 +28,7 @@ export async function register(page: Page, overrides: Partial<Person> = {}): Pro
 
 export async function signIn(page: Page, person: Person): Promise<void> {
   await page.goto('/sign-in');
-  await submit(page, '/fn/sign-in', { email: person.email, password: person.password });
+  await submit(page, '/fn/sign_in', { email: person.email, password: person.password });
   await expect(page).not.toHaveURL(/\/sign-in/);
 }
 

@@ -12,6 +12,9 @@
 //!
 //! With the feature `ssr` this library is the server; with `hydrate`, compiled for WASM, it is what the browser runs.
 
+// Leptos views are deeply nested types.
+#![recursion_limit = "256"]
+
 pub mod domain;
 pub mod web;
 

@@ -175,6 +175,7 @@ fn exchange_view(exchange: Exchange, ask: Callback<String>) -> impl IntoView {
             <div class="talk-answers">{answers}</div>
         </div>
     }
+    .into_any()
 }
 
 fn number(
@@ -193,6 +194,7 @@ fn number(
                 on:input=move |event| settings.update(|settings| *set(settings) = event_target_value(&event))/>
         </label>
     }
+    .into_any()
 }
 
 /// The body of `POST /api/playground/generate`. A field that is no number is sent as typed: the server names it.

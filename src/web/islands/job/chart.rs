@@ -77,6 +77,7 @@ pub fn chart(feed: RwSignal<Feed>) -> impl IntoView {
             </div>
         </section>
     }
+    .into_any()
 }
 
 /// All series at the step under the pointer, or at the last one.

@@ -372,7 +372,11 @@ impl Datasets {
         while let Some(chunk) = content.next().await {
             bytes.extend_from_slice(&chunk.map_err(|error| ServiceError::Unavailable(error.to_string()))?);
         }
-        Ok(String::from_utf8_lossy(&bytes).chars().filter(|c| *c != '\0').take(characters).collect())
+        Ok(String::from_utf8_lossy(&bytes)
+            .chars()
+            .filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
+            .take(characters)
+            .collect())
     }
 }
 

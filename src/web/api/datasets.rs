@@ -59,8 +59,8 @@ pub struct DatasetView {
     pub checked_bytes: u64,
     /// Usable rows; 0 until checked.
     pub rows: u64,
-    /// Why the check could not finish.
-    pub failure: Option<String>,
+    /// Why it is not `ready`: the worst thing found, or why the check could not finish.
+    pub reason: Option<String>,
     pub version: u32,
     /// Versions of one dataset share it.
     pub family_id: String,
@@ -82,7 +82,7 @@ impl From<&Dataset> for DatasetView {
             state: dataset.state,
             checked_bytes: dataset.checked_bytes,
             rows: dataset.rows,
-            failure: dataset.failure.clone(),
+            reason: reason(dataset),
             version: dataset.version,
             family_id: dataset.family_id.to_string(),
             sample: dataset.sample.clone(),
@@ -90,6 +90,15 @@ impl From<&Dataset> for DatasetView {
             updated_at: rfc3339(dataset.updated_at),
         }
     }
+}
+
+fn reason(dataset: &Dataset) -> Option<String> {
+    if matches!(dataset.state, DatasetState::Ready | DatasetState::Checking) {
+        return None;
+    }
+    let headline =
+        || report_of(dataset).ok().flatten().and_then(|report| report.headline().map(str::to_owned));
+    dataset.failure.clone().or_else(headline)
 }
 
 #[derive(Serialize, utoipa::ToSchema)]

@@ -234,9 +234,14 @@ fn answer_json(taken: Taken) -> Response {
     }
     let broken = taken.broken.map(|problem| (String::new(), problem));
     let errors: Vec<_> = taken.failed.into_iter().chain(broken).map(failed_file).collect();
-    let message = match errors.len() {
-        0 => "Files uploaded and processed successfully".to_owned(),
-        n => format!("{} of {} files were uploaded.", taken.kept.len(), taken.kept.len() + n),
+    let refused = taken.kept.iter().find(|file| file.dataset.state == DatasetState::Refused);
+    let message = match (errors.len(), refused) {
+        (0, None) => "Files uploaded and processed successfully".to_owned(),
+        (0, Some(file)) => {
+            let reason = file.dataset.reason.as_deref().unwrap_or_default();
+            format!("Files uploaded, but “{}” can't be trained on: {reason}", file.original_name)
+        }
+        (n, _) => format!("{} of {} files were uploaded.", taken.kept.len(), taken.kept.len() + n),
     };
     Json(UploadBody { message, files: taken.kept, errors }).into_response()
 }

@@ -1,10 +1,14 @@
 //! What the uploader knows about each file, and what may happen to it next.
 
 use leptos::prelude::*;
-use llm_tuner_dataset::Report;
+use llm_tuner_dataset::{Grade, Report};
+
+/// Kinds of findings shown, and lines of each.
+const KINDS: usize = 6;
+const LINES: usize = 3;
 
 /// Where a file is on its way.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "files are chosen in the browser only"))]
 pub(super) enum Stage {
     /// Another file is read first.
@@ -21,27 +25,33 @@ pub(super) enum Stage {
     Finishing,
     /// Kept under this id.
     Done(String),
-    /// What happened, and what to do.
-    Failed(String, String),
+    /// What happened and what to do.
+    Failed(String),
     Cancelled,
 }
 
 impl Stage {
     pub(super) fn is_over(&self) -> bool {
-        matches!(self, Self::Done(_) | Self::Refused | Self::Failed(..) | Self::Cancelled)
+        matches!(self, Self::Done(_) | Self::Refused | Self::Failed(_) | Self::Cancelled)
+    }
+    /// Only the person moves it on.
+    pub(super) fn rests(&self) -> bool {
+        self.is_over() || matches!(self, Self::Asking)
     }
 }
 
+/// One line of what was found: its class, its text.
+#[derive(Clone)]
+pub(super) struct Line(pub &'static str, pub String);
+
 /// One chosen file. Copies are the same file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Item {
     pub key: usize,
     pub name: StoredValue<String>,
     pub bytes: u64,
     pub stage: RwSignal<Stage>,
-    pub report: RwSignal<Option<Report>>,
-    /// Asked to stop: the reading loop and the request look at it.
-    pub cancelled: RwSignal<bool>,
+    pub found: RwSignal<Vec<Line>>,
 }
 
 #[derive(Clone, Copy)]
@@ -79,19 +89,37 @@ impl Uploads {
         let _ = item;
     }
 
-    pub(super) fn cancel(self, item: Item) {
-        item.cancelled.set(true);
+    /// Stops what is under way; what rests is taken off the list.
+    pub(super) fn cancel_or_dismiss(self, item: Item) {
+        let dismiss = item.stage.get_untracked().rests();
         #[cfg(target_arch = "wasm32")]
-        super::browser::abort(self, item);
-        if !item.stage.get_untracked().is_over() {
+        super::browser::stop(self, item, dismiss);
+        if dismiss {
+            self.items.update(|items| items.retain(|other| other.key != item.key));
+        } else {
             item.stage.set(Stage::Cancelled);
         }
     }
+}
 
-    /// Takes the file off the list.
-    pub(super) fn dismiss(self, item: Item) {
-        self.items.update(|items| items.retain(|other| other.key != item.key));
-        #[cfg(target_arch = "wasm32")]
-        super::browser::forget(self, item);
+/// What the check found, worst first, as lines to show.
+#[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "files are checked in the browser only"))]
+pub(super) fn lines(report: &Report) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for group in report.groups.iter().take(KINDS) {
+        let (class, word) = match group.grade {
+            Grade::Error => ("t-13 text-bad", "Error"),
+            Grade::Fix => ("t-13 text-warn", "Mended by a repair"),
+            Grade::Advice => ("t-13", "Advice"),
+        };
+        lines.push(Line(class, format!("{word}: {} ({})", group.title, group.count)));
+        for finding in group.examples.iter().take(LINES) {
+            let place = if finding.line > 0 { format!("Line {}: ", finding.line) } else { String::new() };
+            lines.push(Line("t-12 muted break-words", format!("{place}{}", finding.message)));
+        }
     }
+    if report.groups.len() > KINDS {
+        lines.push(Line("t-12 muted", format!("{} more kinds of findings.", report.groups.len() - KINDS)));
+    }
+    lines
 }

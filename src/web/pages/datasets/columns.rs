@@ -93,10 +93,14 @@ fn head(at: usize, column: &str, role: ColumnRole) -> impl IntoView + use<> {
     });
     let label = format!("What the column {column} is for");
     view! {
-        <th scope="col" class="align-top">
-            <bdi>{column.to_owned()}</bdi>
-            <input type="hidden" name=format!("columns[{at}]") value=column.to_owned()/>
-            <select class="input" name=format!("roles[{at}]") aria-label=label>{options.into_iter().collect_view()}</select>
+        <th scope="col">
+            <div class="grid gap-1 py-1">
+                <bdi>{column.to_owned()}</bdi>
+                <input type="hidden" name=format!("columns[{at}]") value=column.to_owned()/>
+                <select class="input min-w-32" name=format!("roles[{at}]") aria-label=label>
+                    {options.into_iter().collect_view()}
+                </select>
+            </div>
         </th>
     }
 }

@@ -125,7 +125,7 @@ pub fn body(detail: Detail) -> AnyView {
     let pill = view! { <StatePill state=dataset.state percent=percent(&dataset)/> }.into_any();
     view! {
         <div id="dataset" hx-get=poll hx-trigger=checking.then_some("every 1s") hx-swap=checking.then_some("outerHTML")>
-            <PageHeader title=dataset.name.clone() beside=pill actions=actions(&dataset)/>
+            <PageHeader title=dataset.name.clone() lead=kind(&detail) beside=pill actions=actions(&dataset)/>
             <div class="stack">
                 {notice}
                 {figures}
@@ -210,9 +210,9 @@ fn notice(detail: &Detail) -> Option<AnyView> {
             let mendable =
                 format::plural(count(Grade::Fix), "mistake that is mended", "mistakes that are mended");
             let cause = match (count(Grade::Error), count(Grade::Fix)) {
-                (0, _) => format!("There are {mendable} by one press."),
-                (_, 0) => format!("There are {unusable}, in rows that can't be used as they are."),
-                _ => format!("There are {unusable}, in rows that can't be used as they are, and {mendable}."),
+                (0, _) => format!("Found: {mendable}."),
+                (_, 0) => format!("Found: {unusable}, in rows that can't be used as they are."),
+                _ => format!("Found: {unusable}, in rows that can't be used as they are, and {mendable}."),
             };
             let link = (detail.query.tab != TabName::Findings)
                 .then(|| view! { <LinkButton small=true href=findings_href>"See the findings"</LinkButton> });
@@ -250,34 +250,33 @@ fn notice(detail: &Detail) -> Option<AnyView> {
 }
 
 fn figures(detail: &Detail) -> Option<AnyView> {
-    let dataset = &detail.dataset;
     let report = detail.report.as_ref()?;
-    let schema = report.schema.as_ref();
-    let file = schema.map(|schema| {
-        let packed = if schema.gzip { ", gzip" } else { "" };
-        format!("{}{packed}", schema.container.label())
-    });
     let not_usable = report.rows.saturating_sub(report.statistics.rows);
     let rows = format::integer(report.statistics.rows);
     let unit = (not_usable > 0).then(|| format!("of {}", format::integer(report.rows)));
     let tokens = format::compact(report.statistics.approximate_tokens);
-    let size = format::bytes(dataset.bytes);
-    let format = format_label(dataset);
-    let version = (detail.versions.len() > 1)
-        .then(|| (dataset.version.to_string(), format!("of {}", detail.versions.len())));
+    let size = format::bytes(detail.dataset.bytes);
+    let of = format!("of {}", detail.versions.len());
+    let version = (detail.versions.len() > 1).then(|| detail.dataset.version.to_string());
     Some(
         view! {
             <Stats>
                 <Stat label="Usable rows" value=rows unit=unit/>
                 <Stat label="Tokens, about" value=tokens/>
                 <Stat label="Size" value=size/>
-                {(!format.is_empty()).then(|| view! { <Stat label="Format" value=format/> })}
-                {file.map(|file| view! { <Stat label="File" value=file/> })}
-                {version.map(|(version, of)| view! { <Stat label="Version" value=version unit=of/> })}
+                {version.map(|version| view! { <Stat label="Version" value=version unit=of/> })}
             </Stats>
         }
         .into_any(),
     )
+}
+
+/// "Chat, JSON Lines, gzip": what the file is, below its name.
+fn kind(detail: &Detail) -> String {
+    let schema = detail.report.as_ref().and_then(|report| report.schema.as_ref());
+    let Some(schema) = schema else { return String::new() };
+    let gzip = if schema.gzip { ", gzip" } else { "" };
+    format!("{}, {}{gzip}", format_label(&detail.dataset), schema.container.label())
 }
 
 fn tabs(detail: &Detail) -> AnyView {

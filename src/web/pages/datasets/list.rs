@@ -47,7 +47,7 @@ pub async fn page(
         view! {
             <PageHeader title="Data" lead="What models learn from. Files are checked in your browser before a byte is sent."/>
             <div class="stack-lg">
-                <Uploader max_bytes=limit/>
+                <div><Uploader max_bytes=limit/></div>
                 {table(list)}
                 {samples::gallery(samples, nothing)}
             </div>
@@ -123,7 +123,7 @@ pub fn row(item: Listed, now: Instant) -> AnyView {
             <NameCell name=dataset.name.clone() href=href/>
             <td>{format_label(&dataset)}{version.map(|version| view! { " " <span class="count">{version}</span> })}</td>
             <td class="figure">{figure(rows)}</td>
-            <td class="figure">{figure(tokens)}</td>
+            <td class="figure">{figure(tokens.filter(|_| rows.is_some()))}</td>
             <td><StatePill state=dataset.state percent=percent(&dataset)/></td>
             <td>{used}</td>
             <td><RelativeTime at=dataset.created_at now=now/></td>

@@ -152,7 +152,7 @@ fn conversation(row: &PreviewRow) -> AnyView {
         None => vec![prose(&row.raw)],
     };
     view! {
-        <section class="card card-body stack" aria-label=place(row)>
+        <section class="card card-body stack max-w-3xl" aria-label=place(row)>
             <p class="muted t-12 figure">{place(row)}</p>
             <div class="chat">{said}</div>
             {faults(row)}

@@ -9,7 +9,7 @@ use leptos::prelude::*;
 use llm_tuner_dataset::{Histogram as Lengths, Statistics};
 
 /// Bars of the histogram.
-const BARS: usize = 32;
+const BARS: usize = 12;
 /// Where the cut is until somebody moves it.
 pub const DEFAULT_LENGTH: u64 = 512;
 const LENGTHS: [u64; 6] = [64, 128, 256, 512, 1024, 2048];
@@ -33,6 +33,10 @@ pub fn view(detail: &Detail) -> AnyView {
 
 /// The histogram with its cut: what the fragment renders anew when the slider moves.
 pub fn lengths(id: &str, statistics: &Statistics, length: u64) -> AnyView {
+    let bars = bars(&statistics.tokens_histogram);
+    // A cut far beyond the longest row would flatten all bars to show an empty half.
+    let end = bars.last().map_or(0.0, |bar| bar.1);
+    let mark = (length as f64 <= end * 1.25).then_some(length as f64);
     let over = statistics.tokens_histogram.share_above(length);
     let words = if over == 0.0 {
         format!("Every row fits into {} tokens.", format::integer(length))
@@ -50,7 +54,7 @@ pub fn lengths(id: &str, statistics: &Statistics, length: u64) -> AnyView {
     });
     view! {
         <div class="stack" id="lengths">
-            <Histogram title="Tokens in a row, about" unit="tokens" bins=bars(&statistics.tokens_histogram) mark=Some(length as f64)/>
+            <Histogram title="Tokens in a row, about" unit="tokens" bins=bars mark=mark/>
             <p aria-live="polite">{words}</p>
             <form method="get" action=format!("/data/{id}") class="actions"
                 hx-get=format!("/-/datasets/{id}/lengths") hx-trigger="change" hx-target="#lengths" hx-swap="outerHTML">

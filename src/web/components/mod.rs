@@ -38,3 +38,5 @@ pub use table::{Column, DataTable, NameCell};
 pub use tabs::{Pagination, Tab, Tabs};
 pub use text::MaybeText;
 pub use time::RelativeTime;
+
+pub use super::plot::{Axis, smooth, thin};

@@ -33,20 +33,21 @@ pub fn messages<'a>(
 }
 
 fn message<'a>(turn: Turn<'a>, number: usize, format: Format, sink: &mut dyn Sink) -> Option<Message<'a>> {
-    if let Some(kind) = turn.instead {
+    let rare = turn.rare.map(|rare| *rare).unwrap_or_default();
+    if let Some(kind) = rare.instead {
         sink.finding(Code::WrongType, None, &|| {
             format!("Message {number} is {kind}; an object with role and content belongs here.")
         });
         return None;
     }
-    if let Some(key) = &turn.unknown {
+    if let Some(key) = &rare.unknown {
         sink.finding(Code::MessageUnrecognizedKey, Some(key), &|| {
             format!("Message {number} has the key \"{key}\", which has no meaning here; it is left out.")
         });
     }
     let role = role(turn.role, number, format, sink)?;
-    let content = content(turn.content, turn.calls_tool, number, role, sink)?;
-    let weight = match turn.weight {
+    let content = content(turn.content, rare.calls_tool, number, role, sink)?;
+    let weight = match rare.weight {
         None | Some(Value::Null) => None,
         Some(Value::Number(weight)) if weight.as_u64().is_some_and(|weight| weight <= 1) => {
             weight.as_u64().map(|weight| weight as u8)
@@ -58,7 +59,7 @@ fn message<'a>(turn: Turn<'a>, number: usize, format: Format, sink: &mut dyn Sin
             return None;
         }
     };
-    let name = match turn.name {
+    let name = match rare.name {
         None | Some(Value::Null) => None,
         Some(Value::Text(name)) => Some(without_nul(name, sink)),
         Some(other) => {

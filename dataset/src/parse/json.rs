@@ -52,13 +52,20 @@ impl fmt::Display for Value<'_> {
 
 pub type Entry<'a> = (Cow<'a, str>, Value<'a>);
 
-/// One message of a conversation, under either of the two customs of naming its keys.
+/// One message of a conversation, under either of the two customs of naming its keys. Small, because it is moved
+/// about: what few messages have is in a box.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Turn<'a> {
     /// `role` or `from`
     pub role: Option<Value<'a>>,
     /// `content` or `value`
     pub content: Option<Value<'a>>,
+    pub rare: Option<Box<Rare<'a>>>,
+}
+
+/// What few messages have.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rare<'a> {
     pub name: Option<Value<'a>>,
     pub weight: Option<Value<'a>>,
     /// `tool_calls` or `function_call`
@@ -66,6 +73,18 @@ pub struct Turn<'a> {
     pub unknown: Option<Cow<'a, str>>,
     /// What it is instead, where it is no object.
     pub instead: Option<&'static str>,
+}
+
+impl<'a> Turn<'a> {
+    fn instead(kind: &'static str) -> Self {
+        let mut turn = Self::default();
+        turn.rare().instead = Some(kind);
+        turn
+    }
+
+    fn rare(&mut self) -> &mut Rare<'a> {
+        self.rare.get_or_insert_default()
+    }
 }
 
 /// A parsed line: an object's entries, or what it is instead.
@@ -224,11 +243,11 @@ seed!(TurnSeed);
 
 impl<'de> Visitor<'de> for TurnSeed {
     type Value = Turn<'de>;
-    scalars!(|value: Value<'_>| Turn { instead: Some(value.kind()), ..Turn::default() });
+    scalars!(|value: Value<'_>| Turn::instead(value.kind()));
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
         skip_list(list)?;
-        Ok(Turn { instead: Some("a list"), ..Turn::default() })
+        Ok(Turn::instead("a list"))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
         let mut turn = Turn::default();
@@ -236,10 +255,10 @@ impl<'de> Visitor<'de> for TurnSeed {
             match key.as_ref() {
                 "role" | "from" => turn.role = Some(object.next_value_seed(ValueSeed)?),
                 "content" | "value" => turn.content = Some(object.next_value_seed(ContentSeed)?),
-                "name" => turn.name = Some(object.next_value_seed(ValueSeed)?),
-                "weight" => turn.weight = Some(object.next_value_seed(ValueSeed)?),
+                "name" => turn.rare().name = Some(object.next_value_seed(ValueSeed)?),
+                "weight" => turn.rare().weight = Some(object.next_value_seed(ValueSeed)?),
                 "tool_calls" | "function_call" => {
-                    turn.calls_tool = object.next_value_seed(ValueSeed)? != Value::Null;
+                    turn.rare().calls_tool = object.next_value_seed(ValueSeed)? != Value::Null;
                 }
                 // Of no use to the text itself, and nobody's mistake.
                 "tool_call_id" | "refusal" | "audio" | "annotations" | "id" | "timestamp" => {
@@ -247,7 +266,7 @@ impl<'de> Visitor<'de> for TurnSeed {
                 }
                 _ => {
                     object.next_value::<IgnoredAny>()?;
-                    turn.unknown.get_or_insert(key);
+                    turn.rare().unknown.get_or_insert(key);
                 }
             }
         }

@@ -101,7 +101,7 @@ codes! {
     TooLarge = "too_large", Error, None, "The file is too large once decompressed";
     PreferencePairs = "preference_pairs", Error, None, "Preference pairs are not supported";
     MixedFormats = "mixed_formats", Error, None, "Two formats in one file";
-    BrokenJson = "broken_json", Error, None, "The JSON breaks off or breaks apart";
+    BrokenJson = "broken_json", Error, ASIDE, "The JSON breaks off or breaks apart";
     DuplicateColumn = "duplicate_column", Error, None, "Two columns have the same name";
     WrongColumns = "wrong_columns", Error, None, "The columns do not fit the mapping";
     ColumnsNeedMapping = "columns_need_mapping", Error, Some(Repair::MapColumns), "The columns need a meaning";

@@ -246,6 +246,7 @@ impl Judge {
         }
         self.amount(schema, rows);
         self.sameness(rows);
+        self.system_messages();
     }
 
     fn encoding(&mut self, encoding: Encoding, replaced: u64) {
@@ -369,6 +370,9 @@ impl Judge {
                 )
             });
         }
+    }
+
+    fn system_messages(&mut self) {
         let (with, rows) = self.tally.system_messages();
         if with > 0 && with < rows {
             self.findings.many(0, Code::MissingSystemMessage, rows - with, || {

@@ -24,7 +24,7 @@ pub(crate) struct Csv {
     line: u64,
     offset: u64,
     started: (u64, u64),
-    /// The last byte was the first half of "\r\n", whose second half ends no further line.
+    /// The last row ended with the first half of "\r\n"; the second half ends no further line.
     after_return: bool,
     empty: Option<(u64, u64, u64)>,
     first: bool,
@@ -76,7 +76,7 @@ impl Csv {
         let mut taken = 0;
         for byte in bytes {
             match byte {
-                b'\n' if self.after_return => self.line += 1,
+                b'\n' if std::mem::take(&mut self.after_return) => self.line += 1,
                 b'\n' => {
                     if !self.first {
                         self.empty.get_or_insert((self.line, self.offset + taken as u64, 0)).2 += 1;
@@ -86,7 +86,6 @@ impl Csv {
                 b'\r' => {}
                 _ => break,
             }
-            self.after_return = *byte == b'\r' && !self.after_return;
             taken += 1;
         }
         self.offset += taken as u64;

@@ -1,7 +1,9 @@
 //! Turns a view into a string outside a Leptos route: fragments for htmx, error pages, pages served by
 //! plain axum handlers. Not for streaming: a view must not wait for anything.
 
+use hydration_context::SsrSharedContext;
 use leptos::prelude::*;
+use std::sync::Arc;
 
 /// Renders `view` under an owner of its own, which is disposed of afterwards.
 ///
@@ -13,7 +15,8 @@ use leptos::prelude::*;
 /// Html(render(|| view! { <DatasetRows rows=rows/> }))
 /// ```
 pub fn render<V: IntoView>(view: impl FnOnce() -> V) -> String {
-    let owner = Owner::new_root(None);
+    // Islands with children ask it whether they are drawn to be woken.
+    let owner = Owner::new_root(Some(Arc::new(SsrSharedContext::new_islands())));
     let html = owner.with(|| view().into_view().to_html());
     owner.unset_with_forced_cleanup();
     html

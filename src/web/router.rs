@@ -1,11 +1,17 @@
 //! The whole route table, on one screen, and the layers around it.
 
-use super::{api, fragments, middleware, pages, state::AppState};
+use super::{
+    api,
+    error::{ApiError, PageError, Problem},
+    fragments, middleware, pages,
+    state::AppState,
+};
+use crate::services::error::ServiceError;
 use axum::{
     Router,
     body::Body,
     extract::{DefaultBodyLimit, Request, State},
-    http::{StatusCode, header},
+    http::StatusCode,
     middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -60,19 +66,19 @@ pub fn router(state: AppState) -> Router {
         // Uploads: as long and as large as they are.
         .merge(uploads)
         .fallback_service(static_files(&state))
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(state.clone(), middleware::error_pages::layer))
         .layer(from_fn(middleware::cache::layer))
         .layer(from_fn(middleware::headers::layer))
         .layer(from_fn(middleware::csp::layer))
         .layer(CsrfLayer::new().with_rejection_response(|_| {
-            super::error::ApiError::with_status(
+            ApiError::with_status(
                 StatusCode::FORBIDDEN,
                 "cross_site",
                 "This request came from another site and was refused.",
             )
             .into_response()
         }))
-        .layer(CatchPanicLayer::custom(panicked))
         .layer(compression())
         .layer(from_fn(middleware::request_id::layer))
         .with_state(state)
@@ -114,9 +120,9 @@ fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
         .or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()))
         .unwrap_or_default();
     tracing::error!(panic = %words, "a handler panicked");
-    let mut response =
-        super::error::ApiError::from(crate::services::error::ServiceError::Internal("panic".to_owned()))
-            .into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    let problem = Problem::from(ServiceError::Internal("panic".to_owned()));
+    let mut response = ApiError(problem.clone()).into_response();
+    // Where a page was asked for, `middleware::error_pages` draws one of it.
+    response.extensions_mut().insert(PageError(problem));
     response
 }

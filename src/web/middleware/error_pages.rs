@@ -24,6 +24,8 @@ pub async fn layer(State(state): State<AppState>, request: Request, next: Next) 
     let response = next.run(Request::from_parts(std::mem::replace(&mut parts, copy), body)).await;
 
     let problem = match response.extensions().get::<PageError>() {
+        // A script gets what the handler said, in its own shape.
+        Some(_) if machine => return response,
         Some(error) => error.0.clone(),
         // An unknown address, or a layer below that refused in its own words.
         None if !machine

@@ -137,6 +137,7 @@ impl Datasets {
         let key = rejected_of(&dataset);
         let meta = self.inner.storage.head(&key).await?;
         let content = self.inner.storage.get(&key, None).await?;
+        self.inner.store.audit(&actor.audit(self.inner.env.now(), "dataset.download", id.as_str())).await?;
         let stem =
             dataset.original_name.rsplit_once('.').map_or(dataset.original_name.as_str(), |(stem, _)| stem);
         Ok((format!("{stem}-rejected.jsonl"), meta, content))

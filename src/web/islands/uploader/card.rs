@@ -26,7 +26,7 @@ pub(super) fn card(uploads: Uploads, item: Item) -> impl IntoView {
             <p class="t-13" role="status">{move || words(&stage(), item.bytes)}</p>
             <progress class="progress" aria-label="Progress" max="100" value=move || percent(&stage(), item.bytes)
                 hidden=move || !matches!(stage(), Stage::Checking(_) | Stage::Sending(_))></progress>
-            <ul class="grid gap-1">{found}</ul>
+            <ul class="grid gap-1" hidden=move || item.found.get().is_empty()>{found}</ul>
         </li>
     }
 }

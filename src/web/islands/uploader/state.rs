@@ -112,7 +112,13 @@ pub(super) fn lines(report: &Report) -> Vec<Line> {
             Grade::Fix => ("t-13 text-warn", "Mended by a repair"),
             Grade::Advice => ("t-13", "Advice"),
         };
-        lines.push(Line(class, format!("{word}: {} ({})", group.title, group.count)));
+        // A finding about the whole file needs no count.
+        let count = if group.examples.iter().all(|finding| finding.line == 0) {
+            String::new()
+        } else {
+            format!(" ({})", group.count)
+        };
+        lines.push(Line(class, format!("{word}: {}{count}", group.title)));
         for finding in group.examples.iter().take(LINES) {
             let place = if finding.line > 0 { format!("Line {}: ", finding.line) } else { String::new() };
             lines.push(Line("t-12 muted break-words", format!("{place}{}", finding.message)));

@@ -55,7 +55,10 @@ fn card(detail: &Detail, group: &FindingGroup) -> AnyView {
         Some(Repair::MapColumns) => Some(preview::link(detail)),
         None => None,
     };
-    let actions = view! { <Pill tone=tone icon=icon>{count}</Pill>{repair} }.into_any();
+    let whole_file = group.examples.iter().all(|finding| finding.line == 0);
+    let actions =
+        view! { <Pill tone=tone icon=icon>{if whole_file { "whole file".to_owned() } else { count }}</Pill> }
+            .into_any();
     let (near, far) = group.examples.split_at(group.examples.len().min(IN_SIGHT));
     let more = (!far.is_empty()).then(|| {
         let words = format!("{} more", far.len());
@@ -70,7 +73,7 @@ fn card(detail: &Detail, group: &FindingGroup) -> AnyView {
     let near = list(near);
     view! {
         <Card title=title actions=actions>
-            <div class="grid gap-2">{near}{more}{unlisted}</div>
+            <div class="grid gap-2">{near}{more}{unlisted}{repair}</div>
         </Card>
     }
     .into_any()

@@ -1,0 +1,198 @@
+//! A server of its own for each test: a free port, an empty data folder, gone at the end.
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use llm_tuner::{
+    config::Config,
+    services::{Services, context::Environment},
+    storage::{ByteStream, ObjectMeta, Storage, StorageError, StorageResult, disk::DiskStorage},
+    store::sql::SqlStore,
+    web::{assets::Assets, router, state::AppState},
+};
+use reqwest::{Client, Response, StatusCode, multipart};
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    ops::Range,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub struct TestApp {
+    pub url: String,
+    pub folder: tempfile::TempDir,
+    pub disk: Arc<Disk>,
+    stop: CancellationToken,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With further settings, as environment variables.
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().display().to_string();
+        let config = Config::read(|name| match name {
+            "DATA_DIR" => Some(data_dir.clone()),
+            _ => settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
+        })
+        .unwrap();
+        let store = Arc::new(SqlStore::connect(&config.database_url).await.unwrap());
+        let disk = Arc::new(Disk {
+            inner: DiskStorage::open(&config.storage_dir).unwrap(),
+            full: AtomicBool::new(false),
+        });
+        let stop = CancellationToken::new();
+        let services =
+            Arc::new(Services::new(&config, Environment::system(), store, disk.clone(), stop.clone()));
+        services.start(&TaskTracker::new());
+        let state = AppState { config: Arc::new(config), assets: Arc::new(Assets::default()), services };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = router::router(state).into_make_service_with_connect_info::<SocketAddr>();
+        let ended = stop.clone();
+        tokio::spawn(async move {
+            axum::serve(listener, app).with_graceful_shutdown(ended.cancelled_owned()).await.unwrap();
+        });
+        Self { url, folder, disk, stop }
+    }
+
+    /// Somebody new, signed in.
+    pub async fn person(&self, email: &str) -> Person {
+        let client =
+            Client::builder().cookie_store(true).redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let person = Person { client, url: self.url.clone() };
+        let body = json!({ "email": email, "password": "correct horse battery", "full_name": "Somebody" });
+        let answer = person.client.post(person.at("/api/auth/register")).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        person
+    }
+
+    /// Files under the storage folder, temporary ones included.
+    pub fn stored_files(&self) -> usize {
+        fn count(folder: &Path) -> usize {
+            let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>());
+            entries
+                .unwrap_or_default()
+                .iter()
+                .map(|entry| if entry.path().is_dir() { count(&entry.path()) } else { 1 })
+                .sum()
+        }
+        count(&self.folder.path().join("objects"))
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A browser or script with a session.
+pub struct Person {
+    pub client: Client,
+    url: String,
+}
+
+impl Person {
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.client.get(self.at(path)).send().await.unwrap()
+    }
+
+    /// The body of a GET that must succeed.
+    pub async fn json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.json().await.unwrap()
+    }
+
+    pub async fn upload(&self, files: &[(&str, &[u8])]) -> Response {
+        let mut form = multipart::Form::new();
+        for (name, bytes) in files {
+            form = form.part("files", multipart::Part::bytes(bytes.to_vec()).file_name((*name).to_owned()));
+        }
+        self.client.post(self.at("/api/upload")).multipart(form).send().await.unwrap()
+    }
+
+    /// Uploads one file that is kept, whatever it is worth; answers the dataset.
+    pub async fn add(&self, name: &str, bytes: &[u8]) -> Value {
+        let answer = self.upload(&[(name, bytes)]).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        let mut body: Value = answer.json().await.unwrap();
+        body["files"][0].take()
+    }
+
+    /// Posts a form as a browser does; answers status, where it leads, and the page after it.
+    pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> (StatusCode, String, String) {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let answer = self
+            .client
+            .post(self.at(path))
+            .header("accept", "text/html")
+            .header("referer", self.at("/data"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        let to =
+            answer.headers().get("location").map(|to| to.to_str().unwrap().to_owned()).unwrap_or_default();
+        let page = if to.is_empty() { String::new() } else { self.get(&to).await.text().await.unwrap() };
+        (answer.status(), to, page)
+    }
+}
+
+/// The disk, which can be told to be full.
+pub struct Disk {
+    inner: DiskStorage,
+    full: AtomicBool,
+}
+
+impl Disk {
+    pub fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Storage for Disk {
+    async fn put(&self, key: &str, mut content: ByteStream, limit: u64) -> StorageResult<ObjectMeta> {
+        if self.full.load(Ordering::Relaxed) {
+            // Some of it came, then there was no room.
+            content.next().await;
+            return Err(StorageError::Full);
+        }
+        self.inner.put(key, content, limit).await
+    }
+    async fn put_file(&self, key: &str, path: &Path) -> StorageResult<ObjectMeta> {
+        self.inner.put_file(key, path).await
+    }
+    async fn head(&self, key: &str) -> StorageResult<ObjectMeta> {
+        self.inner.head(key).await
+    }
+    async fn get(&self, key: &str, range: Option<Range<u64>>) -> StorageResult<ByteStream> {
+        self.inner.get(key, range).await
+    }
+    async fn get_file(&self, key: &str, path: &Path) -> StorageResult<ObjectMeta> {
+        self.inner.get_file(key, path).await
+    }
+    async fn delete(&self, key: &str) -> StorageResult<()> {
+        self.inner.delete(key).await
+    }
+    async fn delete_prefix(&self, prefix: &str) -> StorageResult<()> {
+        self.inner.delete_prefix(prefix).await
+    }
+    async fn ping(&self) -> StorageResult<()> {
+        self.inner.ping().await
+    }
+}

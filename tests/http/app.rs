@@ -132,14 +132,19 @@ impl Person {
         body["files"][0].take()
     }
 
-    /// Posts a form as a browser does; answers status, where it leads, and the page after it.
-    pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> (StatusCode, String, String) {
+    /// Posts a form of the page `from` as a browser does; answers status, where it leads, and the page after it.
+    pub async fn form(
+        &self,
+        from: &str,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> (StatusCode, String, String) {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let answer = self
             .client
             .post(self.at(path))
             .header("accept", "text/html")
-            .header("referer", self.at("/data"))
+            .header("referer", self.at(from))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(body)
             .send()

@@ -35,7 +35,7 @@ async fn columns_are_named_and_the_file_is_checked_again() {
         ("columns[1]", "title"),
         ("roles[1]", "ignore"),
     ];
-    let (status, _, page) = ann.form("/fn/map_columns", &fields).await;
+    let (status, _, page) = ann.form(&format!("/data/{id}"), "/fn/map_columns", &fields).await;
     assert_eq!(status, StatusCode::SEE_OTHER);
     assert!(page.contains("completion"), "the mistake is told on the next page");
     let fields = [
@@ -45,7 +45,7 @@ async fn columns_are_named_and_the_file_is_checked_again() {
         ("columns[1]", "title"),
         ("roles[1]", "text"),
     ];
-    let (_, to, _) = ann.form("/fn/map_columns", &fields).await;
+    let (_, to, _) = ann.form(&format!("/data/{id}"), "/fn/map_columns", &fields).await;
     assert_eq!(to, format!("/data/{id}"));
     assert_eq!(
         ann.json(&format!("/api/datasets/{id}")).await["report"]["schema"]["mapping"][1]["role"],
@@ -77,7 +77,9 @@ async fn a_repair_keeps_the_good_rows_and_hands_out_the_others() {
     assert_eq!(ann.json("/api/datasets").await["datasets"].as_array().unwrap().len(), 1);
     assert_eq!(ann.json(&format!("/api/datasets/{id}")).await["versions"], json!([new, id]));
 
-    let (_, to, page) = ann.form("/fn/repair_dataset", &[("id", id), ("remove_duplicates", "false")]).await;
+    let (_, to, page) = ann
+        .form(&format!("/data/{id}"), "/fn/repair_dataset", &[("id", id), ("remove_duplicates", "false")])
+        .await;
     assert!(to.starts_with("/data/") && !to.ends_with(id), "{to}");
     assert!(page.contains("Version 3 keeps 3 rows"), "{page}");
 }
@@ -120,10 +122,7 @@ async fn any_row_is_a_page_away() {
     for row in [1, 20, 21, 99_999, 120_000] {
         let page = ann.get(&format!("/data/{id}?row={row}")).await.text().await.unwrap();
         assert!(page.contains(&format!("question {row}<")), "row {row}");
-        assert_eq!(
-            page.matches("class=\"bubble bubble-user\"").count() as u64,
-            20.min(120_000 - (row - 1)).max(1)
-        );
+        assert_eq!(page.matches("class=\"bubble bubble-user\"").count(), 20);
     }
     let past = ann.get(&format!("/data/{id}?row=999999999&view=raw")).await.text().await.unwrap();
     assert!(past.contains("question 120000"));
@@ -135,7 +134,9 @@ async fn names_are_changed_and_bad_ones_refused() {
     let ann = app.person("ann@example.org").await;
     let file = ann.add("a.txt", b"Some text to learn from.\n").await;
     let id = file["dataset_id"].as_str().unwrap();
-    let (_, to, page) = ann.form("/fn/rename_dataset", &[("id", id), ("name", "My <b>corpus</b>")]).await;
+    let (_, to, page) = ann
+        .form(&format!("/data/{id}"), "/fn/rename_dataset", &[("id", id), ("name", "My <b>corpus</b>")])
+        .await;
     assert_eq!(to, format!("/data/{id}"));
     assert!(page.contains("My &lt;b&gt;corpus&lt;/b&gt;"));
     let patch = |name: String| {
@@ -180,7 +181,8 @@ async fn deleting_leaves_no_file() {
     let ann = app.person("ann@example.org").await;
     let file = ann.add("a.txt", b"Some text to learn from.\n").await;
     assert!(app.stored_files() > 0);
-    let (_, to, page) = ann.form("/fn/delete_dataset", &[("id", file["dataset_id"].as_str().unwrap())]).await;
+    let (_, to, page) =
+        ann.form("/data", "/fn/delete_dataset", &[("id", file["dataset_id"].as_str().unwrap())]).await;
     assert_eq!(to, "/data");
     assert!(page.contains("The dataset was deleted."));
     assert_eq!(app.stored_files(), 0);
@@ -192,12 +194,14 @@ async fn every_sample_is_ready_and_added_once() {
     let ann = app.person("ann@example.org").await;
     let samples = ann.json("/api/samples").await;
     let samples = samples["samples"].as_array().unwrap();
-    assert!(!samples.is_empty());
+    assert_eq!(samples.len(), 10);
     for sample in samples {
         let path = format!("/api/samples/{}", sample["slug"].as_str().unwrap());
         let first: Value = ann.client.post(ann.at(&path)).send().await.unwrap().json().await.unwrap();
         let second: Value = ann.client.post(ann.at(&path)).send().await.unwrap().json().await.unwrap();
-        assert_eq!(first["state"], "ready", "{first}");
+        // The one whose columns need a meaning shows how they are given one.
+        let state = if sample["format"] == "Table" { "needs_mapping" } else { "ready" };
+        assert_eq!(first["state"], state, "{first}");
         assert_eq!(first["id"], second["id"]);
     }
     assert_eq!(

@@ -173,7 +173,8 @@ async fn a_plain_form_is_answered_by_a_page() {
     let send = |files: &[(&'static str, &'static [u8])]| {
         let mut form = reqwest::multipart::Form::new();
         for (name, bytes) in files {
-            form = form.part("files", reqwest::multipart::Part::bytes(*bytes).file_name(*name));
+            let part = reqwest::multipart::Part::bytes(*bytes).file_name(*name);
+            form = form.part("files", part.mime_str("application/octet-stream").unwrap());
         }
         ann.client.post(ann.at("/api/upload")).header("accept", "text/html").multipart(form).send()
     };
@@ -184,7 +185,8 @@ async fn a_plain_form_is_answered_by_a_page() {
     assert_eq!(two.headers()["location"], "/data");
     let page = ann.get("/data").await.text().await.unwrap();
     assert!(page.contains("2 files were uploaded."), "{page}");
-    let none = send(&[]).await.unwrap();
+    // What a browser sends when no file was chosen.
+    let none = send(&[("", b"")]).await.unwrap();
     assert_eq!(none.headers()["location"], "/data");
     assert!(ann.get("/data").await.text().await.unwrap().contains("Choose at least one file"));
 }
@@ -195,7 +197,6 @@ async fn what_is_no_multipart_is_refused() {
     let ann = app.person("ann@example.org").await;
     let answer = ann.client.post(ann.at("/api/upload")).json(&Value::Null).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(ann.upload(&[]).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
     let nobody = reqwest::Client::new().post(ann.at("/api/upload")).send().await.unwrap();
     assert_eq!(nobody.status(), StatusCode::UNAUTHORIZED);
 }

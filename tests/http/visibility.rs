@@ -39,6 +39,7 @@ async fn anothers_dataset_is_not_found_by_any_door() {
     }
     for form in ["rename_dataset", "delete_dataset", "repair_dataset", "check_again", "map_columns"] {
         bob.form(
+            "/data",
             &format!("/fn/{form}"),
             &[("id", id), ("name", "mine"), ("columns[0]", "title"), ("roles[0]", "text")],
         )

@@ -9,36 +9,15 @@ use crate::{
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-
-/// A bundled sample.
-pub struct Sample {
-    /// Its name in addresses.
-    pub slug: &'static str,
-    pub title: &'static str,
-    pub description: &'static str,
-    pub licence: &'static str,
-    /// Its file under `public/samples/`.
-    pub file_name: &'static str,
-    pub bytes: &'static [u8],
-}
-
-const ALL: &[Sample] = &[Sample {
-    slug: "sentences-to-commands",
-    title: "Sentences to commands",
-    description: "Everyday requests and the JSON command that each one means. A small model learns it from nothing in about a minute.",
-    licence: "Apache-2.0",
-    file_name: "sentences-to-commands.jsonl",
-    bytes: include_bytes!("../../../public/samples/sentences-to-commands.jsonl"),
-}];
+use llm_tuner_dataset::samples::{self, Bundled};
 
 /// The rows that belong to a sample but are kept out of it, for finding out what was learned: JSON Lines.
 pub fn held_out(slug: &str) -> Option<&'static [u8]> {
-    match slug {
-        "sentences-to-commands" => {
-            Some(include_bytes!("../../../public/samples/sentences-to-commands-heldout.jsonl"))
-        }
-        _ => None,
-    }
+    find(slug)?.held_out
+}
+
+fn find(slug: &str) -> Option<Bundled> {
+    samples::bundled().find(|bundled| bundled.sample.slug == slug)
 }
 
 /// How far back a sample that was added before is looked for.
@@ -46,14 +25,14 @@ const RECENT: usize = 200;
 
 impl Datasets {
     /// All that ship with the server, the one to begin with first.
-    pub fn samples(&self) -> &'static [Sample] {
-        ALL
+    pub fn samples(&self) -> Vec<Bundled> {
+        samples::bundled().collect()
     }
 
     /// Adds a sample to the person's datasets. Where they have it already, that one is answered: a second press makes
     /// no second copy.
     pub async fn add_sample(&self, actor: &Actor, slug: &str) -> ServiceResult<Dataset> {
-        let sample = ALL.iter().find(|sample| sample.slug == slug).ok_or(ServiceError::NotFound("sample"))?;
+        let Bundled { sample, content, .. } = find(slug).ok_or(ServiceError::NotFound("sample"))?;
         let page = PageRequest { cursor: None, limit: RECENT };
         let recent = self.list(actor, &page).await?.items;
         let known = recent.into_iter().find(|dataset| {
@@ -71,7 +50,7 @@ impl Datasets {
             mapping: None,
             action: "dataset.add_sample",
         };
-        let content: ByteStream = stream::iter([Ok(Bytes::from_static(sample.bytes))]).boxed();
+        let content: ByteStream = stream::iter([Ok(Bytes::from_static(content))]).boxed();
         self.add(actor, origin, content).await
     }
 }

@@ -24,7 +24,10 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use llm_tuner_dataset::{ColumnMapping, RepairCounts, RepairOptions};
+use llm_tuner_dataset::{
+    ColumnMapping, RepairCounts, RepairOptions,
+    samples::{Bundled, LICENCE},
+};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -304,20 +307,23 @@ pub struct SampleView {
     title: &'static str,
     description: &'static str,
     licence: &'static str,
+    /// As shown to people.
+    format: &'static str,
     bytes: u64,
 }
 
 /// Bundled sample datasets of the project's own making.
 #[utoipa::path(get, path = "/api/samples", tag = "Datasets", responses((status = 200, body = SamplesBody)))]
 async fn samples(State(state): State<AppState>, ApiActor(_): ApiActor) -> Json<SamplesBody> {
-    let view = |sample: &crate::services::datasets::samples::Sample| SampleView {
-        slug: sample.slug,
-        title: sample.title,
-        description: sample.description,
-        licence: sample.licence,
-        bytes: sample.bytes.len() as u64,
+    let view = |bundled: Bundled| SampleView {
+        slug: bundled.sample.slug,
+        title: bundled.sample.title,
+        description: bundled.sample.description,
+        licence: LICENCE,
+        format: bundled.sample.format.label(),
+        bytes: bundled.content.len() as u64,
     };
-    Json(SamplesBody { samples: state.datasets.samples().iter().map(view).collect() })
+    Json(SamplesBody { samples: state.datasets.samples().into_iter().map(view).collect() })
 }
 
 /// Adds a sample to the caller's datasets; where it is there already, answers that one.

@@ -111,7 +111,7 @@ pub fn save(
         } else {
             safetensors::write(&directory.join(WEIGHTS), model.tensors())?;
         }
-        safetensors::write(&directory.join(STATE), safetensors::entries(&trainer.state()))?;
+        safetensors::write(&directory.join(STATE), trainer.state_tensors())?;
         let mut names = vec![WEIGHTS, STATE];
         if let Some(tokenizer) = tokenizer {
             tokenizer.save_json(&directory.join(TOKENIZER))?;

@@ -70,7 +70,7 @@ test.describe('without JavaScript', () => {
     await page.getByRole('button', { name: /^Upload/ }).first().click();
     await expect(async () => {
       await page.goto('/data');
-      await expect(page.getByRole('row', { name: /plain/ })).toContainText('Ready', { timeout: 1_000 });
+      await expect(page.getByRole('row', { name: /plain/ })).toContainText('ready', { timeout: 1_000 });
     }).toPass();
     await page.goto('/training/new');
     await page.getByLabel('Dataset').selectOption({ index: 1 });

@@ -26,7 +26,7 @@ pub(super) async fn drive(parts: Arc<Parts>, job: Job, shutdown: CancellationTok
     let (asked, stop) = watch::channel(job.stop);
     let mut held = Held { parts: Arc::clone(&parts), job, epoch, stop };
     tokio::select! {
-        ended = held.to_the_end() => match ended {
+        ended = held.drive_to_the_end() => match ended {
             Ok(()) => parts.clean(&id).await,
             Err(LetGo::Store(StoreError::LeaseLost)) => return lost(&parts, &id).await,
             // The lease is left to run out: that is the pause before the next try.
@@ -50,7 +50,7 @@ async fn lost(parts: &Parts, id: &JobId) {
 
 impl Held {
     /// Returns when the job is in a final state.
-    async fn to_the_end(&mut self) -> Result<(), LetGo> {
+    async fn drive_to_the_end(&mut self) -> Result<(), LetGo> {
         loop {
             if self.parts.backend.status(&self.job).await? == RunStatus::Absent && !self.launch().await? {
                 return Ok(());

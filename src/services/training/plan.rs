@@ -177,10 +177,19 @@ fn settings(request: &Request, base: &Base, errors: &mut Vec<FieldError>) -> Opt
     match Hyperparameters::parse(&request.hyperparameters, kind) {
         Ok(settings) => Some(settings),
         Err(wrong) => {
-            errors.extend(wrong.into_iter().map(|error| FieldError::new(error.field, error.message)));
+            errors.extend(wrong.into_iter().map(named));
             None
         }
     }
+}
+
+/// The engine's words begin with the verb: "must be above 0". Here the field's name comes before.
+fn named(error: hyperparameters::FieldError) -> FieldError {
+    let words = error.field.replace('_', " ");
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let message = format!("{first}{} {}.", letters.as_str(), error.message.trim_end_matches('.'));
+    FieldError::new(error.field, message)
 }
 
 fn share(text: &str, errors: &mut Vec<FieldError>) -> Option<f64> {

@@ -27,6 +27,9 @@ use axum::{
 };
 use leptos::prelude::*;
 
+/// Who was asked, and the answer with its end, or why there is none.
+type Answered = (String, Result<(String, Option<Piece>), Problem>);
+
 /// What the page's address holds: everything a person can type.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(default)]
@@ -160,7 +163,7 @@ fn talk_view(
     talk: &Talk,
     beside: bool,
     asked: &Asked,
-    answers: Vec<(String, Result<(String, Option<Piece>), Problem>)>,
+    answers: Vec<Answered>,
     example: String,
 ) -> impl IntoView + use<> {
     let speakers: Vec<Speaker> = sides(beside)
@@ -183,7 +186,7 @@ fn talk_view(
     }
 }
 
-fn answer_view((name, answer): (String, Result<(String, Option<Piece>), Problem>)) -> impl IntoView {
+fn answer_view((name, answer): Answered) -> impl IntoView {
     match answer {
         Ok((text, end)) => {
             let figures = match end {

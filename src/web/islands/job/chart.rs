@@ -105,7 +105,7 @@ fn reading(feed: &Feed, shown: Shown, step: Option<f64>) -> String {
 /// Four significant digits.
 fn number(value: f64) -> String {
     match value.abs() {
-        size if size == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         size if size < 0.001 => format!("{value:.2e}"),
         size if size < 10.0 => format!("{value:.4}"),
         _ => format!("{value:.1}"),
@@ -153,7 +153,9 @@ impl Plot {
         };
         let low = if log || low < 0.0 { low } else { low.min(high * 0.9) };
         let room = (high - low).max(1e-9);
-        let (low, high) = (low - room * 0.04, high + room * 0.06);
+        // A loss is never below 0: neither is its axis.
+        let floor = if log || low < 0.0 { f64::NEG_INFINITY } else { 0.0 };
+        let (low, high) = ((low - room * 0.04).max(floor), high + room * 0.06);
         let x = |step: f64| (step - from) / (to - from).max(1e-9) * WIDTH;
         let y = |value: f64| ((high - value) / (high - low) * HEIGHT).clamp(0.0, HEIGHT);
         let path = |points: &[(f64, f64)]| {
@@ -201,14 +203,16 @@ impl Plot {
     }
 }
 
-/// Exponential moving average, weight 0.9 on the past, corrected at the beginning (as TensorBoard does).
+/// Exponential moving average, corrected at the beginning (as TensorBoard does). The more points, the more of the past
+/// counts: a short run is not drawn late.
 fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let past = if points.len() > 400 { 0.9 } else { 0.6 };
     let (mut average, mut weight) = (0.0, 0.0);
     points
         .iter()
         .map(|&(x, y)| {
-            average = 0.9 * average + 0.1 * y;
-            weight = 0.9 * weight + 0.1;
+            average = past * average + (1.0 - past) * y;
+            weight = past * weight + (1.0 - past);
             (x, average / weight)
         })
         .collect()

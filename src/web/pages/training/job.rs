@@ -100,6 +100,7 @@ fn frame(
         .map(|(name, label)| Tab::new(label, href(name), name == tab));
     view! {
         {views::head(job, queue, model, now)}
+        {views::stop_dialog(job)}
         <Tabs label="The job's parts" tabs=tabs.to_vec()/>
         <div class="stack-lg">{body}</div>
     }
@@ -252,14 +253,13 @@ fn batch_view(json: &str) -> AnyView {
     let rows = rows
         .iter()
         .map(|row| {
-            let tokens = row["tokens"].as_array().cloned().unwrap_or_default();
-            let learned = row["learned"].as_array().cloned().unwrap_or_default();
-            let tokens = tokens
-                .iter()
-                .enumerate()
-                .map(|(i, token)| {
-                    let text = token.as_str().unwrap_or_default().to_owned();
-                    if learned.get(i).and_then(serde_json::Value::as_bool).unwrap_or(false) {
+            let tokens = row
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|token| {
+                    let text = token["text"].as_str().unwrap_or_default().to_owned();
+                    if token["learned"].as_bool().unwrap_or(false) {
                         view! { <mark class="token token-learned">{text}</mark> }.into_any()
                     } else {
                         view! { <span class="token">{text}</span> }.into_any()

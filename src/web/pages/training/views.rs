@@ -47,11 +47,14 @@ pub fn head(job: &Job, queue: Option<u64>, model: Option<&Model>, now: Instant) 
         (JobState::Queued, Some(0) | None) => "Next in the queue".to_owned(),
         (JobState::Queued, Some(1)) => "1 job goes before".to_owned(),
         (JobState::Queued, Some(n)) => format!("{n} jobs go before"),
+        // The pill beside the name says it already.
+        (state, _) if state.is_final() => String::new(),
         _ => job.phase.clone(),
     };
     let words = |time: Option<Duration>| time.map_or_else(|| "–".to_owned(), format::duration);
     let loss = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::loss);
-    let speed = job.tokens_per_second.map_or_else(|| "–".to_owned(), format::rate);
+    let speed =
+        job.tokens_per_second.map_or_else(|| "–".to_owned(), |rate| format::integer(rate.round() as u64));
     let (state, done, total) = (job.state, job.step, job.total_steps);
     let losses = (loss(job.train_loss), loss(job.eval_loss));
     let step = format!("{} / {}", format::integer(job.step), format::integer(job.total_steps));
@@ -99,7 +102,6 @@ fn finished(model: Option<&Model>) -> impl IntoView + use<> {
 
 fn actions(job: &Job, model: Option<&Model>) -> impl IntoView + use<> {
     let clone = format!("/training/new?clone={}", job.name);
-    let name = job.name.clone();
     let stoppable = !job.state.is_final() && job.stop.is_none();
     let kept_model =
         model.filter(|_| job.state == JobState::Stopped).map(|model| format!("/models/{}", model.id));
@@ -108,19 +110,26 @@ fn actions(job: &Job, model: Option<&Model>) -> impl IntoView + use<> {
         <LinkButton href=clone>"Clone"</LinkButton>
         {stoppable.then(|| view! {
             <Button kind=ButtonKind::Danger r#type="button" popovertarget="stop-job">"Stop"</Button>
-            <Dialog id="stop-job" title="Stop this job?">
-                <form method="post" action="/fn/stop_job" class="stack">
-                    <input type="hidden" name="name" value=name/>
-                    <p>"Keep what it has learned so far as a model, or discard it. The log stays in any case."</p>
-                    <div class="actions">
-                        <Button kind=ButtonKind::Primary name="mode" value="keep">"Stop and keep"</Button>
-                        <Button kind=ButtonKind::Danger name="mode" value="discard">"Stop and discard"</Button>
-                        <Button r#type="button" popovertarget="stop-job">"Go on training"</Button>
-                    </div>
-                </form>
-            </Dialog>
         })}
     }
+}
+
+/// Asks whether to keep what was learned. Stands outside the head: a swap there must not close it.
+pub fn stop_dialog(job: &Job) -> Option<impl IntoView + use<>> {
+    let name = job.name.clone();
+    (!job.state.is_final()).then(|| view! {
+        <Dialog id="stop-job" title="Stop this job?">
+            <form method="post" action="/fn/stop_job" class="stack">
+                <input type="hidden" name="name" value=name/>
+                <p>"Keep what it has learned so far as a model, or discard it. The log stays in any case."</p>
+                <div class="actions">
+                    <Button kind=ButtonKind::Primary name="mode" value="keep">"Stop and keep"</Button>
+                    <Button kind=ButtonKind::Danger name="mode" value="discard">"Stop and discard"</Button>
+                    <Button r#type="button" popovertarget="stop-job">"Go on training"</Button>
+                </div>
+            </form>
+        </Dialog>
+    })
 }
 
 /// How held-out prompts are answered at the latest evaluation, and whether that is right.

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 const LOG_LINES: usize = 500;
 
 /// How the stream stands.
+#[cfg_attr(not(feature = "hydrate"), expect(dead_code, reason = "only the browser has a stream"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     /// Nothing came yet.

@@ -228,12 +228,12 @@ fn raw(page: &Page) -> AnyView {
     let rows = page.rows.iter().map(|row| {
         let more = row.shortened.then(|| view! { <span class="muted">" … (shortened)"</span> });
         view! {
-            <section class="grid gap-2" aria-label=place(row)>
+            <div class="grid gap-2">
                 <p class="muted t-12 figure">{place(row)}</p>
                 <div class="code"><pre tabindex="0" role="region" aria-label=place(row)><code dir="auto">{row.raw.clone()}</code></pre></div>
                 {more}
                 {faults(row)}
-            </section>
+            </div>
         }
     });
     view! { <div class="stack">{rows.collect_view()}</div> }.into_any()

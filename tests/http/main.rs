@@ -1,5 +1,4 @@
 //! The server as scripts see it: the whole route table with real SQLite and disk, asked over HTTP.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 

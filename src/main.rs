@@ -35,14 +35,17 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // A missing .env is the usual case; a broken one is told.
-    if let Err(error) = dotenvy::dotenv()
+    let command = Cli::parse().command.unwrap_or(Command::Serve);
+    // A missing .env is the usual case; a broken one is told. The trainer gets what it needs from the server, and none
+    // of the secrets that such a file holds.
+    if !matches!(command, Command::Train { .. })
+        && let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
         eprintln!("the file .env can't be read: {error}");
         return ExitCode::FAILURE;
     }
-    match Cli::parse().command.unwrap_or(Command::Serve) {
+    match command {
         Command::Serve => {
             telemetry::init();
             commands::serve::run()

@@ -93,6 +93,14 @@ impl SqlStore {
         }
     }
 
+    /// The text for this database.
+    fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self.pools {
+            Pools::Sqlite { .. } => sqlite,
+            Pools::Postgres(_) => postgres,
+        }
+    }
+
     async fn fetch(&self, sql: &'static str, args: Vec<Value>) -> StoreResult<Vec<Row>> {
         let mut conn = self.reader().await?;
         conn.fetch(sql, args).await

@@ -53,31 +53,46 @@ async fn a_broken_line_is_said_and_healed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_statement_that_the_line_swallows_is_given_up() {
+async fn statements_that_the_line_swallows_are_given_up() {
     let (admin, name, direct) = databases::postgres_database().await;
     let mut url = url::Url::parse(&direct).unwrap();
     let proxy = Proxy::to(url.socket_addrs(|| Some(5432)).unwrap()[0]).await;
     url.set_host(Some("127.0.0.1")).unwrap();
     url.set_port(Some(proxy.address.port())).unwrap();
     let store = Arc::new(SqlStore::connect(url.as_str()).await.unwrap());
-    // Somebody holds the sign-up: the store's statement is under way when the line falls silent.
+    // Somebody holds the table: every connection of the pool has a statement under way when the line falls silent.
     let mut blocker = PgConnection::connect(&direct).await.unwrap();
     sqlx::query("begin").execute(&mut blocker).await.unwrap();
     sqlx::query("lock table users in access exclusive mode").execute(&mut blocker).await.unwrap();
-    let waiting = {
+    let mut callers = tokio::task::JoinSet::new();
+    for n in 1..=12 {
         let store = store.clone();
-        tokio::spawn(async move { store.create_user(&user(1), &audit("user.create")).await })
-    };
-    let stuck = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(stuck).fetch_one(&mut blocker).await.unwrap() == 0 {
-        tokio::task::yield_now().await;
+        callers.spawn(async move { store.create_user(&user(n), &audit("user.create")).await });
     }
+    // On a connection of its own: within a transaction the view stays as it was at the first look.
+    let mut watcher = PgConnection::connect(&direct).await.unwrap();
+    let waiting = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    answers(async {
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watcher).await.unwrap() < 8 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    watcher.close().await.unwrap();
     proxy.set(Line::Silent);
-    let outcome = answers(waiting).await.unwrap();
-    assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    for outcome in answers(callers.join_all()).await {
+        assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    }
     proxy.set(Line::Open);
     sqlx::query("rollback").execute(&mut blocker).await.unwrap();
-    answers(store.create_user(&user(2), &audit("user.create"))).await.unwrap();
+    // The server may hold what the dead connections held for its own few seconds.
+    answers(async {
+        while let Err(refused) = store.create_user(&user(20), &audit("user.create")).await {
+            assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+        }
+    })
+    .await;
     assert_eq!(store.count_users().await.unwrap(), 1);
     store.close().await;
     blocker.close().await.unwrap();

@@ -15,7 +15,8 @@ pub enum Line {
     Open,
     /// Connections are closed, new ones too: the other machine is there, the server on it is not.
     Cut,
-    /// Nothing comes through and nobody is told: the cable is out.
+    /// Nothing comes through and nobody is told: the cable is out. Connections of that time stay dead when the line
+    /// is open again, as behind a router that forgot them.
     Silent,
 }
 
@@ -62,12 +63,7 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut line: watch::
         let now = *line.borrow_and_update();
         let read = match now {
             Line::Cut => return,
-            Line::Silent => {
-                if line.changed().await.is_err() {
-                    return;
-                }
-                continue;
-            }
+            Line::Silent => std::future::pending().await,
             Line::Open => tokio::select! {
                 read = from.read(&mut buffer) => read,
                 changed = line.changed() => match changed {

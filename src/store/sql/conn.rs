@@ -16,6 +16,9 @@ use std::time::Duration;
 /// (`open.rs`), so that this one only speaks when the line is dead.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a connection may take to say that it is well.
+const RETURN_WITHIN: Duration = Duration::from_secs(1);
+
 /// Where the two databases need different words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
@@ -114,6 +117,13 @@ impl Drop for Conn {
     fn drop(&mut self) {
         if self.busy {
             self.discard();
+        }
+        // On its way back to the pool sqlx asks the connection whether it is well, and waits for the answer as long
+        // as it takes. The line may die just then: so the way back has a limit.
+        if let Some(Raw::Postgres(mut conn)) = self.raw.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(tokio::time::timeout(RETURN_WITHIN, conn.return_to_pool()));
         }
     }
 }

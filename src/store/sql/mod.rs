@@ -29,6 +29,7 @@ use super::{Store, StoreError, StoreResult};
 use async_trait::async_trait;
 use conn::{Conn, Tx};
 use sqlx::{PgPool, SqlitePool};
+use std::time::Duration;
 use value::{Row, Value};
 
 /// The metadata store on SQLite or Postgres. Cheap to clone: clones share their pools.
@@ -36,6 +37,9 @@ use value::{Row, Value};
 pub struct SqlStore {
     pools: Pools,
 }
+
+/// How long closing waits for statements under way.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 enum Pools {
@@ -73,7 +77,8 @@ impl SqlStore {
                 read.close().await;
                 write.close().await;
             }
-            Pools::Postgres(pool) => pool.close().await,
+            // Not for longer than a server that stops may take: the other end may be gone.
+            Pools::Postgres(pool) => drop(tokio::time::timeout(CLOSE_WITHIN, pool.close()).await),
         }
     }
 
@@ -90,6 +95,14 @@ impl SqlStore {
         match &self.pools {
             Pools::Sqlite { read, .. } => Conn::sqlite(read).await,
             Pools::Postgres(pool) => Conn::postgres(pool).await,
+        }
+    }
+
+    /// The text for this database.
+    fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self.pools {
+            Pools::Sqlite { .. } => sqlite,
+            Pools::Postgres(_) => postgres,
         }
     }
 

@@ -121,7 +121,7 @@ pub(super) async fn postgres(url: &str) -> StoreResult<Pools> {
             })
         })
         .connect_lazy_with(
-            options.options([("statement_timeout", "4s"), ("idle_in_transaction_session_timeout", "10s")]),
+            options.options([("statement_timeout", "4s"), ("idle_in_transaction_session_timeout", "5s")]),
         );
     Ok(Pools::Postgres(pool))
 }

@@ -98,6 +98,20 @@ pub(super) async fn list(
     rows.iter().map(read).collect()
 }
 
+/// SQLite by itself reads every line of a long log to find the few events of a rare kind: it is told the index.
+macro_rules! of_kind {
+    ($store:expr, $rest:literal) => {
+        $store.pick(
+            concat!(
+                "select seq, at, body from job_events indexed by job_events_by_kind
+                 where job_id = $1 and kind = $2 ",
+                $rest
+            ),
+            concat!("select seq, at, body from job_events where job_id = $1 and kind = $2 ", $rest),
+        )
+    };
+}
+
 pub(super) async fn of_kind(
     store: &SqlStore,
     id: &JobId,
@@ -105,13 +119,8 @@ pub(super) async fn of_kind(
     after: u64,
     limit: usize,
 ) -> StoreResult<Vec<JobEvent>> {
-    let rows = store
-        .fetch(
-            "select seq, at, body from job_events where job_id = $1 and kind = $2 and seq > $3
-             order by seq limit $4",
-            args![id, kind, after, limit],
-        )
-        .await?;
+    let sql = of_kind!(store, "and seq > $3 order by seq limit $4");
+    let rows = store.fetch(sql, args![id, kind, after, limit]).await?;
     rows.iter().map(read).collect()
 }
 
@@ -121,12 +130,7 @@ pub(super) async fn last_of_kind(
     kind: &str,
     limit: usize,
 ) -> StoreResult<Vec<JobEvent>> {
-    let rows = store
-        .fetch(
-            "select seq, at, body from job_events where job_id = $1 and kind = $2
-             order by seq desc limit $3",
-            args![id, kind, limit],
-        )
-        .await?;
+    let sql = of_kind!(store, "order by seq desc limit $3");
+    let rows = store.fetch(sql, args![id, kind, limit]).await?;
     rows.iter().rev().map(read).collect()
 }

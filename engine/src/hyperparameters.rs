@@ -141,8 +141,8 @@ impl Hyperparameters {
     /// Settings that work for most data.
     pub fn defaults_for(preset: Preset) -> Self {
         let nano = Self {
-            learning_rate: 3e-3,
-            batch_size: 16,
+            learning_rate: 2e-3,
+            batch_size: 8,
             gradient_accumulation_steps: 1,
             length: TrainingLength::Epochs(6.0),
             max_sequence_length: 128,

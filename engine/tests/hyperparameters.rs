@@ -1,4 +1,5 @@
 //! The settings' rules: bounds, defaults, all mistakes at once.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 
@@ -52,7 +53,7 @@ fn learning_rate_zero_one_and_infinite_are_refused() {
 #[test]
 fn epochs_and_steps_exclude_each_other() {
     assert_eq!(mistakes(&[("epochs", "2"), ("max_steps", "5")], Base::Nano), ["max_steps"]);
-    let half = Hyperparameters::parse(&map(&[("epochs", "0.5")]), Base::Nano).unwrap();
+    let half = Hyperparameters::parse(&map(&[("epochs", "0.5"), ("batch_size", "16")]), Base::Nano).unwrap();
     assert_eq!(half.length, TrainingLength::Epochs(0.5));
     assert_eq!(half.total_steps(100), 4, "half of 100 rows in batches of 16");
 }

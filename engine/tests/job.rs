@@ -1,4 +1,5 @@
 //! A job's life in one process: results, reports, stopping and going on.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

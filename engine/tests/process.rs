@@ -1,4 +1,5 @@
 //! A job as a process of its own: exit codes, signals, kill, a full disk.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

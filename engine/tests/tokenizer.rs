@@ -1,4 +1,5 @@
 //! Tokenizers: trained, saved, loaded by `transformers` with the same result, and streamed.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 

@@ -44,7 +44,7 @@ pub fn train(
     let h = &prepared.hyperparameters;
     let total = h.total_steps(prepared.training.sequences() as u64);
     let mut progress = Progress::default();
-    let mut trainer = Trainer::new(model, optimizer(h)).with_seed(h.seed);
+    let mut trainer = Trainer::new(model, optimizer(h, prepared.base)).with_seed(h.seed);
     if let Some(checkpoint) = &prepared.checkpoint {
         trainer.restore(checkpoint.state()?)?;
         progress = checkpoint.progress.clone();
@@ -255,8 +255,15 @@ fn with_weights(mut model: Model, weights: TensorMap) -> Result<Model, JobError>
     Ok(model)
 }
 
-fn optimizer(h: &Hyperparameters) -> OptimizerConfig {
+/// Second moment's decay where training begins at nothing: gradients change so fast that PyTorch's 0.999 remembers
+/// too long (Brown et al. 2020 use 0.95). Measured on *Sentences to commands* after four epochs, one seed:
+/// 84 % exact answers with 0.999, 99 % with 0.98.
+const NANO_BETA2: f32 = 0.98;
+
+fn optimizer(h: &Hyperparameters, base: Base) -> OptimizerConfig {
+    let defaults = OptimizerConfig::default();
     OptimizerConfig {
+        beta2: if base == Base::Nano { NANO_BETA2 } else { defaults.beta2 },
         kind: match h.optimizer {
             Optimizer::AdamW => OptimizerKind::AdamW,
             Optimizer::Adam => OptimizerKind::Adam,
@@ -264,7 +271,7 @@ fn optimizer(h: &Hyperparameters) -> OptimizerConfig {
         },
         weight_decay: h.weight_decay as f32,
         max_grad_norm: h.max_grad_norm as f32,
-        ..OptimizerConfig::default()
+        ..defaults
     }
 }
 

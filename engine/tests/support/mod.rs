@@ -1,5 +1,6 @@
 //! What several tests need: the Python interpreter with `transformers` and `peft`, and small jobs.
 #![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 pub mod jobs;
 

@@ -1,0 +1,132 @@
+//! Every broken input ends with a sentence that names the file and the field, and with what to do next.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use llm_tuner_engine::config::Gpt2Config;
+use llm_tuner_engine::data::rows::Kind;
+use llm_tuner_engine::data::template::Template;
+use llm_tuner_engine::files::safetensors;
+use llm_tuner_engine::model::Model;
+use llm_tuner_engine::tensor::{Tensor, TensorMap};
+use llm_tuner_engine::tokenizer::Tokenizer;
+use support::jobs::Job;
+
+const SHORT: [(&str, &str); 2] = [("max_steps", "2"), ("batch_size", "2")];
+
+/// A job over a small base model; `spoil` may change its weights.
+fn with_base(settings: &[(&str, &str)], spoil: impl FnOnce(&mut TensorMap)) -> Job {
+    let job = Job::new(settings);
+    let directory = job.path("input/data/model");
+    std::fs::create_dir_all(&directory).unwrap();
+    let tokenizer = Tokenizer::train(["double the number, twice is"].iter(), 257).unwrap();
+    tokenizer.save(&directory, &Template::for_kind(Kind::Text), 64).unwrap();
+    let config = Gpt2Config { n_positions: 64, n_embd: 8, n_head: 2, n_layer: 1, ..Gpt2Config::nano(257) };
+    let model = Model::init(config.clone(), 1).unwrap();
+    let tensors = model.tensors().map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() }));
+    let mut tensors: TensorMap = tensors.collect();
+    spoil(&mut tensors);
+    safetensors::write(&directory.join("model.safetensors"), safetensors::entries(&tensors)).unwrap();
+    std::fs::write(directory.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
+    job
+}
+
+fn assert_says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
+    }
+    assert!(text.lines().count() >= 2, "a next step follows: {text}");
+}
+
+#[test]
+fn settings() {
+    let job = Job::new(&[("learning_rate", "0"), ("epochs", "1000000000"), ("colour", "red")]);
+    assert_says(
+        &job.failure(),
+        &["learning_rate", "epochs", "colour: is no setting", "hyperparameters.json"],
+    );
+    job.file("input/config/hyperparameters.json", "{\"epochs\": 3}");
+    assert_says(&job.failure(), &["hyperparameters.json", "\"epochs\"", "JSON string"]);
+    job.file("input/config/hyperparameters.json", "{\"epochs\": ");
+    assert_says(&job.failure(), &["hyperparameters.json", "not valid JSON at line 1"]);
+}
+
+#[test]
+fn surroundings() {
+    let job = Job::new(&SHORT);
+    job.file("input/config/inputdataconfig.json", r#"{"training":{"TrainingInputMode":"Pipe"}}"#);
+    assert_says(&job.failure(), &["inputdataconfig.json", "training.TrainingInputMode", "Pipe"]);
+    job.file("input/config/inputdataconfig.json", r#"{"training":{"TrainingInputMode":"File"}}"#);
+    job.file("input/config/resourceconfig.json", r#"{"current_host":"algo-1","hosts":["algo-1","algo-2"]}"#);
+    assert_says(&job.failure(), &["resourceconfig.json", "hosts", "2 hosts"]);
+}
+
+#[test]
+fn data() {
+    let job = Job::empty(&SHORT);
+    assert_says(&job.failure(), &["input/data/training", "no *.jsonl file"]);
+    job.file("input/data/training/a.jsonl", "");
+    assert_says(&job.failure(), &["not a single row"]);
+    job.file("input/data/training/a.jsonl", "{\"prompt\":\"p\",\"completion\":\"c\"}\nhello\n");
+    assert_says(&job.failure(), &["a.jsonl, line 2", "not valid JSON"]);
+    job.rows("training", 4);
+    std::fs::remove_file(job.path("input/data/training/a.jsonl")).unwrap();
+    job.file("input/data/validation/v.jsonl", "{\"text\":\"of another kind\"}\n");
+    assert_says(&job.failure(), &["input/data/validation/v.jsonl, line 1", "a row of text"]);
+}
+
+#[test]
+fn patience_without_validation() {
+    let job = Job::new(&[("early_stopping_patience", "2"), ("max_steps", "2")]);
+    assert_says(&job.failure(), &["early_stopping_patience", "validation data"]);
+}
+
+#[test]
+fn base_weights() {
+    let full = [("max_steps", "2"), ("batch_size", "2"), ("lora", "false")];
+    let name = "transformer.h.0.mlp.c_fc.weight";
+    let missing = with_base(&full, |tensors| drop(tensors.remove(name)));
+    assert_says(&missing.failure(), &["base model", name]);
+    let wrong = with_base(&full, |tensors| {
+        tensors.get_mut(name).unwrap().shape.reverse();
+    });
+    assert_says(&wrong.failure(), &[name, "[32, 8]", "[8, 32]"]);
+
+    let cut = with_base(&full, |_| ());
+    let path = cut.path("input/data/model/model.safetensors");
+    let length = std::fs::metadata(&path).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 100).unwrap();
+    assert_says(&cut.failure(), &["input/data/model/model.safetensors", "100 of", "cut off"]);
+    std::fs::remove_file(&path).unwrap();
+    assert_says(&cut.failure(), &["model.safetensors or model.safetensors.index.json is missing"]);
+
+    let other = with_base(&full, |_| ());
+    other.file("input/data/model/config.json", r#"{"model_type":"llama"}"#);
+    assert_says(&other.failure(), &["input/data/model/config.json", "model_type", "llama"]);
+    assert!(!other.path("model").exists() && !other.path("checkpoints").exists());
+}
+
+#[test]
+fn a_tokenizer_of_another_model() {
+    let job = with_base(&SHORT, |_| ());
+    let larger = Tokenizer::train(["number number number number"].iter(), 400).unwrap();
+    larger.save_json(&job.path("input/data/model/tokenizer.json")).unwrap();
+    assert_says(&job.failure(), &["tokenizer", "vocab_size", "257"]);
+    std::fs::remove_file(job.path("input/data/model/tokenizer.json")).unwrap();
+    assert_says(&job.failure(), &["tokenizer.json", "is missing"]);
+}
+
+#[test]
+fn a_loss_that_is_no_number() {
+    let job = with_base(&SHORT, |tensors| {
+        tensors.get_mut("transformer.wte.weight").unwrap().data.fill(f32::NAN);
+    });
+    assert_says(&job.failure(), &["NaN", "step 1", "learning rate"]);
+    assert!(!job.path("model").exists());
+}
+
+#[test]
+fn a_layer_that_is_not_there() {
+    let job = with_base(&[("lora_target_modules", "q_proj")], |_| ());
+    assert_says(&job.failure(), &["lora_target_modules", "q_proj", "c_attn"]);
+}

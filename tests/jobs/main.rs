@@ -4,6 +4,7 @@
 //! - [`crashes`]: the same, with supervisors and trainers that die at any moment.
 //! - [`engine`]: the program itself trains.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with other test programs, and each uses a part")]
 mod support;

@@ -141,7 +141,7 @@ impl Hyperparameters {
     /// Settings that work for most data.
     pub fn defaults_for(preset: Preset) -> Self {
         let nano = Self {
-            learning_rate: 2e-3,
+            learning_rate: 1.5e-3,
             batch_size: 8,
             gradient_accumulation_steps: 1,
             length: TrainingLength::Epochs(6.0),

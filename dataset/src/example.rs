@@ -6,6 +6,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::finding::clipped;
+
 /// One training example. Borrows from the line that it was read from where nothing had to be unescaped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -73,6 +75,36 @@ impl<'a> Example<'a> {
                 Example::Chat { messages: messages.into_iter().map(Message::into_owned).collect() }
             }
         }
+    }
+
+    /// For showing: at most so many messages, and so many characters of each text. Says whether anything is
+    /// missing.
+    pub(crate) fn clipped(self, messages_shown: usize, characters: usize) -> (Example<'static>, bool) {
+        let mut missing = false;
+        let mut clip = |text: Cow<'a, str>| {
+            let start = clipped(&text, characters);
+            missing |= start.len() < text.len();
+            Cow::Owned(start.to_owned())
+        };
+        let example = match self {
+            Example::Text { text } => Example::Text { text: clip(text) },
+            Example::Completion { prompt, completion } => {
+                Example::Completion { prompt: clip(prompt), completion: clip(completion) }
+            }
+            Example::Chat { messages } => {
+                let all = messages.len();
+                let shown = messages.into_iter().take(messages_shown).map(|message| Message {
+                    role: message.role,
+                    content: clip(message.content),
+                    name: message.name.map(&mut clip),
+                    weight: message.weight,
+                });
+                let messages: Vec<_> = shown.collect();
+                missing |= messages.len() < all;
+                Example::Chat { messages }
+            }
+        };
+        (example, missing)
     }
 
     /// Every piece of text in order, the question before the answer.

@@ -159,6 +159,32 @@ pub(crate) trait Sink {
     fn finding(&mut self, code: Code, field: Option<&str>, message: &dyn Fn() -> String);
 }
 
+/// Names and messages are shown, never needed whole: a key may be as long as a row.
+const MAX_FIELD: usize = 80;
+const MAX_MESSAGE: usize = 600;
+
+impl Finding {
+    /// Of a length that can be kept and shown.
+    pub(crate) fn new(code: Code, line: u64, field: Option<&str>, message: String) -> Self {
+        let field = field.map(|field| clipped(field, MAX_FIELD).to_owned());
+        let message = match clipped(&message, MAX_MESSAGE) {
+            whole if whole.len() == message.len() => message,
+            start => format!("{start}…"),
+        };
+        Self { code, grade: code.grade(), line, field, message }
+    }
+}
+
+/// The name of a field as findings have it.
+pub(crate) fn field_name(field: &str) -> &str {
+    clipped(field, MAX_FIELD)
+}
+
+/// The first `characters` of `text`.
+pub(crate) fn clipped(text: &str, characters: usize) -> &str {
+    text.char_indices().nth(characters).map_or(text, |(end, _)| &text[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

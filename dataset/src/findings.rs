@@ -1,6 +1,6 @@
 //! Collects findings in bounded memory: exact counts per kind, and the first few of each in full.
 
-use crate::finding::{Code, Finding, FindingGroup, Grade, Sink};
+use crate::finding::{Code, Finding, FindingGroup, Grade, Sink, field_name};
 
 /// Groups beyond this number (a file may use a new unknown key in each row) are counted together.
 const MAX_GROUPS: usize = 120;
@@ -56,7 +56,8 @@ impl Findings {
 
     fn group(&mut self, code: Code, field: Option<&str>) -> &mut FindingGroup {
         // Only unknown keys are worth a group of their own for each name; elsewhere the field is detail.
-        let field = field.filter(|_| code == Code::UnknownKey && self.groups.len() < MAX_GROUPS);
+        let field =
+            field.map(field_name).filter(|_| code == Code::UnknownKey && self.groups.len() < MAX_GROUPS);
         let found =
             self.groups.iter().position(|group| group.code == code && group.field.as_deref() == field);
         let index = found.unwrap_or_else(|| {
@@ -84,13 +85,7 @@ impl Sink for Findings {
         let group = self.group(code, field);
         group.count += 1;
         if group.examples.len() < examples {
-            group.examples.push(Finding {
-                code,
-                grade: code.grade(),
-                line,
-                field: field.map(str::to_owned),
-                message: message(),
-            });
+            group.examples.push(Finding::new(code, line, field, message()));
         }
     }
 }

@@ -28,6 +28,7 @@ mod rows;
 mod split;
 mod statistics;
 mod validator;
+mod whole;
 
 pub mod example;
 pub mod rng;

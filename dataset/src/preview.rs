@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use serde::{Deserialize, Serialize};
 
 use crate::example::Example;
-use crate::finding::Finding;
+use crate::finding::{Finding, clipped};
 use crate::index::LineIndex;
 use crate::parse::json::{Line, parse};
 use crate::parse::{Outcome, Reader};
@@ -16,6 +16,8 @@ use crate::split::{Body, Record, Start};
 
 /// Characters of a row that are shown as it is written.
 const SHOWN: usize = 4000;
+/// Messages of a conversation that are shown.
+const MESSAGES_SHOWN: usize = 100;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
@@ -33,6 +35,7 @@ pub struct PreviewRow {
     pub line: u64,
     /// As it stands in the file, up to 4,000 characters.
     pub raw: String,
+    /// Something of the row is not here: each text is cut at 4,000 characters, a conversation at 100 messages.
     pub shortened: bool,
     /// What the columns of the schema hold, for CSV, TSV and tables; empty for other formats.
     pub cells: Vec<String>,
@@ -100,7 +103,7 @@ impl Builder {
     fn row(&self, record: &Record<'_>) -> PreviewRow {
         let mut findings = RowFindings { line: record.line, list: Vec::new() };
         let example = match self.reader.read(record.body, &mut findings) {
-            Outcome::Example(example) => Some(example.into_owned()),
+            Outcome::Example(example) => Some(example.clipped(MESSAGES_SHOWN, SHOWN)),
             Outcome::Rejected | Outcome::Skipped | Outcome::Unmapped => None,
         };
         let mut raw = written(record.body);
@@ -112,9 +115,9 @@ impl Builder {
             number: self.number,
             line: record.line,
             raw,
-            shortened: cut.is_some(),
+            shortened: cut.is_some() || example.as_ref().is_some_and(|(_, missing)| *missing),
             cells: self.cells(record.body),
-            example,
+            example: example.map(|(example, _)| example),
             findings: findings.list,
         }
     }
@@ -146,5 +149,5 @@ impl Builder {
 }
 
 fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
+    clipped(text, SHOWN).to_owned()
 }

@@ -40,13 +40,7 @@ const PER_ROW: usize = 20;
 impl Sink for RowFindings {
     fn finding(&mut self, code: Code, field: Option<&str>, message: &dyn Fn() -> String) {
         if self.list.len() < PER_ROW {
-            self.list.push(Finding {
-                code,
-                grade: code.grade(),
-                line: self.line,
-                field: field.map(str::to_owned),
-                message: message(),
-            });
+            self.list.push(Finding::new(code, self.line, field, message()));
         }
     }
 }

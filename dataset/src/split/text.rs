@@ -2,8 +2,7 @@
 //! streamed, split into training and validation, and shown page by page. Cuts fall between paragraphs where
 //! there are any, and all pieces together are the text.
 
-use memchr::memmem;
-use memchr::memrchr;
+use memchr::{memchr_iter, memrchr};
 
 use super::{Body, Record, Start};
 
@@ -51,7 +50,7 @@ impl Pieces {
         if !piece.trim_ascii().is_empty() {
             out(Record { line: self.line, offset: self.offset, body: Body::Text(piece) });
         }
-        self.line += memchr::memchr_iter(b'\n', piece).count() as u64;
+        self.line += memchr_iter(b'\n', piece).count() as u64;
         self.offset += piece.len() as u64;
         rest
     }
@@ -64,10 +63,12 @@ fn cut(text: &[u8]) -> usize {
         return text.len();
     }
     let window = &text[..text.len().min(MAX)];
-    let paragraph = [&b"\n\n"[..], b"\n\r\n"]
-        .iter()
-        .filter_map(|end| memmem::find(&window[LIKELY - 2..], end).map(|at| LIKELY - 2 + at + end.len()))
-        .min();
+    // A line end right after a line end; the first of the two may stand before `LIKELY`.
+    let paragraph =
+        memchr_iter(b'\n', &window[LIKELY - 2..]).map(|at| LIKELY - 2 + at + 1).find_map(|next| {
+            let blank = window[next..].iter().take_while(|byte| **byte == b'\r').count();
+            (window.get(next + blank) == Some(&b'\n')).then_some(next + blank + 1)
+        });
     if let Some(end) = paragraph {
         // Further empty lines belong to the paragraph before them.
         return end + window[end..].iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();

@@ -205,7 +205,7 @@ fn a_long_line_in_constant_memory() {
     let report = validator.finish();
     assert_eq!(codes(&report), [(Code::OverLongLine, 1)]);
     assert_eq!(lines(&report, Code::OverLongLine), [61]);
-    assert!(message(&report, Code::OverLongLine).starts_with("This line is 314.6 MB long"));
+    assert!(message(&report, Code::OverLongLine).starts_with("This line is 314.5 MB long"));
     assert_eq!(report.statistics.rows, 61);
 }
 
@@ -313,4 +313,37 @@ fn the_report_survives_its_json() {
     let before = report(with_row("broken"));
     let after: Report = serde_json::from_str(&serde_json::to_string(&before).unwrap()).unwrap();
     assert_eq!(before, after);
+}
+
+#[test]
+fn rows_inside_of_an_object() {
+    let report =
+        report("{\n  \"version\": 1,\n  \"data\": [{\"prompt\": \"a\", \"completion\": \"b\"}]\n}\n");
+    assert_eq!(report.verdict, Verdict::Refused);
+    assert!(message(&report, Code::NoUsableRows).contains("\"data\""));
+}
+
+#[test]
+fn a_key_as_long_as_a_row_is_not_kept() {
+    let key = "k".repeat(100_000);
+    let report = report(with_row(&format!("{{\"prompt\": \"a\", \"completion\": \"b\", \"{key}\": 1}}")));
+    let group = report.group(Code::UnknownKey).unwrap();
+    assert!(group.field.as_ref().unwrap().len() < 100 && group.examples[0].message.len() < 1000);
+    assert_eq!(report.columns(), ["prompt", "completion"]);
+}
+
+#[test]
+fn a_nul_in_every_row_hides_no_format() {
+    let report = report("{\"prompt\": \"a\0\", \"completion\": \"b\"}\n".repeat(3));
+    assert_eq!((report.verdict, report.statistics.rows), (Verdict::NeedsFixing, 3));
+    assert_eq!(report.group(Code::NulCharacter).unwrap().count, 3);
+}
+
+#[test]
+fn an_empty_cell_is_not_the_wrong_type() {
+    let text = "{\"subject\": null, \"body\": \"b\", \"label\": \"l\"}\n{\"subject\": \"s\", \"body\": \"b\", \"label\": null}\n";
+    let report = report(text);
+    assert_eq!(report.statistics.rows, 1);
+    assert_eq!(lines(&report, Code::EmptyAnswer), [2]);
+    assert!(report.group(Code::WrongType).is_none());
 }

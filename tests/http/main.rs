@@ -4,5 +4,6 @@
 
 mod app;
 mod datasets;
+mod every_route;
 mod uploads;
 mod visibility;

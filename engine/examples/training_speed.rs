@@ -1,4 +1,4 @@
-//! Measures training and generation: `cargo run --release -p llm-tuner-engine --example throughput -- [nano|gpt2]
+//! Measures training and generation: `cargo run --release -p llm-tuner-engine --example training_speed -- [nano|gpt2]
 //! [full|lora] [sequences] [tokens per sequence] [steps]`. Random weights and tokens; nothing is read.
 
 use llm_tuner_engine::config::Gpt2Config;

@@ -54,5 +54,8 @@ mod tests {
             disposition("données.csv"),
             "attachment; filename=\"donn_es.csv\"; filename*=UTF-8''donn%C3%A9es.csv"
         );
+        let hostile = disposition("a\"b\r\nSet-Cookie: x/../ä.txt");
+        assert!(HeaderValue::from_str(&hostile).is_ok());
+        assert_eq!(hostile.matches('"').count(), 2);
     }
 }

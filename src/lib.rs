@@ -10,7 +10,8 @@
 //! Beside the house stand two crates that know nothing of it: `llm-tuner-dataset` (formats and rules of data) and
 //! `llm-tuner-engine` (training and inference).
 //!
-//! With the feature `ssr` this library is the server; with `hydrate`, compiled for WASM, it is what the browser runs.
+//! With the feature `ssr` this library is the server; with one of the features
+//! `island-*`, compiled for WASM, it is what the browser runs.
 
 // Leptos views are deeply nested types.
 #![recursion_limit = "256"]

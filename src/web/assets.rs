@@ -6,6 +6,27 @@ use std::{collections::BTreeMap, path::Path};
 #[serde(transparent)]
 pub struct Assets(BTreeMap<String, String>);
 
+/// The islands, each compiled to a module of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Island {
+    Chat,
+    Job,
+    Uploader,
+}
+
+impl Island {
+    pub const ALL: [Self; 3] = [Self::Chat, Self::Job, Self::Uploader];
+
+    /// What the manifest calls the island's glue and its WASM.
+    pub fn module(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Chat => ("chat-js", "chat-wasm"),
+            Self::Job => ("job-js", "job-wasm"),
+            Self::Uploader => ("uploader-js", "uploader-wasm"),
+        }
+    }
+}
+
 /// The site was not built, or only in part.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -22,7 +43,8 @@ impl Assets {
         let fail = |why: String| AssetsError { path: path.display().to_string(), why };
         let text = std::fs::read_to_string(&path).map_err(|error| fail(error.to_string()))?;
         let assets: Self = serde_json::from_str(&text).map_err(|error| fail(error.to_string()))?;
-        for name in ["css", "js", "wasm", "htmx"] {
+        let modules = Island::ALL.iter().flat_map(|island| <[&str; 2]>::from(island.module()));
+        for name in ["css", "htmx", "app", "islands"].into_iter().chain(modules) {
             if !assets.0.contains_key(name) {
                 return Err(fail(format!("it does not name the {name} file")));
             }

@@ -38,7 +38,7 @@ fn ctx(theme: Theme) -> PageCtx {
         active: Nav::Data,
         running_jobs: 2,
         breadcrumbs: vec![("Data".into(), "/data".into()), ("Sentences to commands".into(), String::new())],
-        has_islands: false,
+        island: None,
         folded: false,
     }
 }

@@ -10,7 +10,6 @@
 //! - [`error`] from a service's error to page, fragment or JSON  - [`attachment`] a stored file on its way out
 
 pub mod format;
-pub mod functions;
 pub mod islands;
 pub mod plot;
 
@@ -30,6 +29,8 @@ pub mod error;
 pub mod flash;
 #[cfg(feature = "ssr")]
 pub mod fragments;
+#[cfg(feature = "ssr")]
+pub mod functions;
 #[cfg(feature = "ssr")]
 pub mod icons;
 #[cfg(feature = "ssr")]

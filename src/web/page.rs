@@ -4,12 +4,13 @@
 //! is plain, synchronous code.
 
 use super::{
+    assets::Island,
     error::{PageError, Problem},
     flash::Flash,
     middleware::{csp::Nonce, request_id},
     render::render,
     session,
-    shell::{self, Assets, ErrorPage, Nav, PageCtx, ShellUser, Theme},
+    shell::{self, Assets, ErrorPage, IslandModule, Nav, PageCtx, ShellUser, Theme},
     state::AppState,
 };
 use crate::services::{context::Actor, error::ServiceError};
@@ -89,10 +90,12 @@ impl PageRequest {
         self
     }
 
-    /// The page holds an island: load the WASM.
+    /// The page shows this island: load its WASM.
     #[must_use]
-    pub fn with_islands(mut self) -> Self {
-        self.ctx.has_islands = true;
+    pub fn with_island(mut self, island: Island) -> Self {
+        let (glue, wasm) = island.module();
+        let built = &self.state.assets;
+        self.ctx.island = Some(IslandModule { glue: built.href(glue), wasm: built.href(wasm) });
         self
     }
 
@@ -177,8 +180,6 @@ fn assets(state: &AppState) -> Assets {
         htmx: built.href("htmx"),
         app_js: built.href("app"),
         islands_js: built.href("islands"),
-        module_js: built.href("js"),
-        wasm: built.href("wasm"),
         favicon: "/favicon.svg".to_owned(),
     }
 }

@@ -31,8 +31,8 @@ pub struct PageCtx {
     pub running_jobs: usize,
     /// From the area down to this page, as (label, href); the last one is this page.
     pub breadcrumbs: Vec<(String, String)>,
-    /// Loads the WASM. Leave it off where the page holds no island.
-    pub has_islands: bool,
+    /// The island that the page shows; without one it loads no WASM.
+    pub island: Option<IslandModule>,
     /// The person folded the sidebar (see [`FOLDED_COOKIE`]).
     pub folded: bool,
 }
@@ -44,13 +44,17 @@ pub struct Assets {
     pub htmx: String,
     /// `public/app.js`.
     pub app_js: String,
-    /// The script that loads the WASM and wakes the islands. It reads the two names below from its
+    /// The script that loads an [`IslandModule`] and wakes the islands. It reads the module's names from its
     /// own element: `document.getElementById("islands").dataset.{module,wasm}`.
     pub islands_js: String,
-    /// What wasm-bindgen wrote.
-    pub module_js: String,
-    pub wasm: String,
     pub favicon: String,
+}
+
+/// An island compiled for the browser: hashed names of its WASM and of the glue that wasm-bindgen wrote.
+#[derive(Debug, Clone, Default)]
+pub struct IslandModule {
+    pub glue: String,
+    pub wasm: String,
 }
 
 #[derive(Debug, Clone)]
@@ -213,7 +217,7 @@ fn html(ctx: &PageCtx, title: &str, head_extra: AnyView, body_class: &'static st
                 <link rel="stylesheet" href=css/>
                 <script type="module" src=app_js nonce=nonce.clone()></script>
                 <script defer src=htmx nonce=nonce></script>
-                {ctx.has_islands.then(|| island_scripts(ctx))}
+                {ctx.island.clone().map(|island| island_scripts(ctx, island))}
                 {head_extra}
             </head>
             <body class=body_class>{body}</body>
@@ -222,13 +226,13 @@ fn html(ctx: &PageCtx, title: &str, head_extra: AnyView, body_class: &'static st
     .into_any()
 }
 
-fn island_scripts(ctx: &PageCtx) -> AnyView {
-    let Assets { islands_js, module_js, wasm, .. } = ctx.assets.clone();
+fn island_scripts(ctx: &PageCtx, IslandModule { glue, wasm }: IslandModule) -> AnyView {
+    let islands_js = ctx.assets.islands_js.clone();
     let nonce = ctx.nonce.clone();
     view! {
-        <link rel="modulepreload" href=module_js.clone() nonce=nonce.clone()/>
+        <link rel="modulepreload" href=glue.clone() nonce=nonce.clone()/>
         <link rel="preload" href=wasm.clone() r#as="fetch" r#type="application/wasm" crossorigin="anonymous"/>
-        <script id="islands" type="module" src=islands_js data-module=module_js data-wasm=wasm nonce=nonce></script>
+        <script id="islands" type="module" src=islands_js data-module=glue data-wasm=wasm nonce=nonce></script>
     }
     .into_any()
 }
@@ -410,10 +414,12 @@ mod tests {
     #[test]
     fn a_page_without_an_island_names_no_wasm() {
         let mut ctx = signed_in();
-        ctx.assets.wasm = "/app.wasm".into();
-        assert!(!render(|| document(&ctx, "Data", (), ())).contains("/app.wasm"));
-        ctx.has_islands = true;
-        assert!(render(|| document(&ctx, "Data", (), ())).contains("/app.wasm"));
+        ctx.assets.islands_js = "/islands.js".into();
+        let html = render(|| document(&ctx, "Data", (), ()));
+        assert!(!html.contains("wasm") && !html.contains("/islands.js"), "{html}");
+        ctx.island = Some(IslandModule { glue: "/chat.js".into(), wasm: "/chat.wasm".into() });
+        let html = render(|| document(&ctx, "Data", (), ()));
+        assert!(html.contains("/chat.wasm") && html.contains("/islands.js"), "{html}");
     }
 
     #[test]

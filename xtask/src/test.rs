@@ -64,7 +64,7 @@ fn lint(workspace: &Workspace, report: &mut Report) {
             "--package=llm-tuner",
             "--lib",
             "--no-default-features",
-            "--features=hydrate",
+            &format!("--features={}", build::ISLANDS.map(|island| format!("island-{island}")).join(",")),
         ]);
         checked(clippy.args(["--target=wasm32-unknown-unknown", "--", "-D", "warnings"]))
     });

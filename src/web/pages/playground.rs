@@ -9,6 +9,7 @@ use crate::{
     },
     store::PageRequest as ListPage,
     web::{
+        assets::Island,
         components::{
             Button, ButtonKind, Card, ChatBubble, ChatRole, EmptyState, LinkButton, Notice, PageHeader,
             SelectField, SelectOption, Severity,
@@ -84,7 +85,7 @@ pub async fn page(
     }
     let example = state.playground.example(&actor, &id).await.unwrap_or_default();
     Ok(page
-        .with_islands()
+        .with_island(Island::Chat)
         .show("Playground", move || talk_view(&models, &talk, beside, &asked, answers, example)))
 }
 

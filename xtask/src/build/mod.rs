@@ -4,6 +4,8 @@ mod css;
 mod site;
 mod wasm;
 
+pub use wasm::ISLANDS;
+
 use std::{path::PathBuf, time::Instant};
 
 use anyhow::Result;
@@ -29,15 +31,15 @@ pub fn everything(workspace: &Workspace, mode: Mode) -> Result<PathBuf> {
 
 /// Builds what the browser gets into `target/site`.
 ///
-/// The server learns the hashed names from `pkg/manifest.json`, which maps `css`, `js`, `wasm`,
-/// `htmx`, `hx-sse` and every script of `public/` by its name without `.js` to a file name in `pkg/`.
+/// The server learns the hashed names from `pkg/manifest.json`, which maps `css`, `htmx`,
+/// `hx-sse`, `<island>-js` and `<island>-wasm` of every island, and every script of `public/` by its name without `.js` to a file name in `pkg/`.
 pub fn build_site(workspace: &Workspace, mode: Mode) -> Result<()> {
     let started = Instant::now();
     setup::wasm_target(workspace)?;
     setup::npm_packages(workspace, &workspace.root)?;
     let css = css::build(workspace)?;
-    let wasm = wasm::build(workspace, mode)?;
-    let site = site::assemble(workspace, css, wasm)?;
+    let islands = wasm::build(workspace, mode)?;
+    let site = site::assemble(workspace, css, islands)?;
     site.write(&workspace.site(), mode != Mode::Watch)?;
     eprintln!("site: {} in {:.1} s", site.sizes(&workspace.site()), started.elapsed().as_secs_f64());
     Ok(())

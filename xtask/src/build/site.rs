@@ -31,10 +31,12 @@ pub struct Site {
 }
 
 /// Gives the pieces their names.
-pub fn assemble(workspace: &Workspace, css: String, wasm: Wasm) -> Result<Site> {
+pub fn assemble(workspace: &Workspace, css: String, islands: Vec<Wasm>) -> Result<Site> {
     let mut site = Site::default();
     site.add_hashed("css", "app", "css", css.into_bytes());
-    site.add_wasm(wasm)?;
+    for island in islands {
+        site.add_wasm(island);
+    }
     let htmx = workspace.root.join("node_modules/htmx.org/dist");
     site.add_hashed("htmx", "htmx", "js", fs::read(htmx.join("htmx.min.js"))?);
     site.add_hashed("hx-sse", "hx-sse", "js", fs::read(htmx.join("ext/hx-sse.min.js"))?);
@@ -67,8 +69,9 @@ impl Site {
 
     /// The glue names the module and the snippets, so their hashed names go into it before it gets
     /// its own.
-    fn add_wasm(&mut self, wasm: Wasm) -> Result<()> {
-        let module = self.add_hashed("wasm", "app", "wasm", wasm.module);
+    fn add_wasm(&mut self, wasm: Wasm) {
+        let island = wasm.island;
+        let module = self.add_hashed(&format!("{island}-wasm"), island, "wasm", wasm.module);
         let contents: Vec<&[u8]> = wasm.snippets.iter().map(|(_, content)| content.as_slice()).collect();
         let snippets_dir = format!("snippets.{}", digest(&contents));
         let glue =
@@ -76,8 +79,7 @@ impl Site {
         for (path, content) in wasm.snippets {
             self.files.insert(Path::new(PKG).join(&snippets_dir).join(path), content);
         }
-        self.add_hashed("js", "app", "js", glue.into_bytes());
-        Ok(())
+        self.add_hashed(&format!("{island}-js"), island, "js", glue.into_bytes());
     }
 
     /// Makes `dir` hold exactly this site; the manifest is written last, so that a server that
@@ -194,6 +196,7 @@ mod tests {
 
     fn wasm(module: &[u8]) -> Wasm {
         Wasm {
+            island: "chat",
             module: module.to_vec(),
             glue: "import './snippets/a/inline0.js'; new URL('app_bg.wasm', import.meta.url)".into(),
             snippets: vec![("a/inline0.js".into(), b"export {}".to_vec())],
@@ -218,12 +221,12 @@ mod tests {
     #[test]
     fn the_glue_gets_a_new_name_when_only_the_module_changed() {
         let (mut one, mut two) = (Site::default(), Site::default());
-        one.add_wasm(wasm(b"1")).unwrap();
-        two.add_wasm(wasm(b"2")).unwrap();
-        assert_ne!(one.manifest["js"], two.manifest["js"]);
-        let glue = &one.files[&Path::new(PKG).join(&one.manifest["js"])];
+        one.add_wasm(wasm(b"1"));
+        two.add_wasm(wasm(b"2"));
+        assert_ne!(one.manifest["chat-js"], two.manifest["chat-js"]);
+        let glue = &one.files[&Path::new(PKG).join(&one.manifest["chat-js"])];
         let glue = String::from_utf8(glue.clone()).unwrap();
-        assert!(glue.contains(&one.manifest["wasm"]), "{glue}");
+        assert!(glue.contains(&one.manifest["chat-wasm"]), "{glue}");
         let snippets = glue.split('\'').nth(1).unwrap().trim_start_matches("./");
         assert!(one.files.contains_key(&Path::new(PKG).join(snippets)), "{snippets}");
     }

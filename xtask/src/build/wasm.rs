@@ -1,4 +1,4 @@
-//! The islands: the library compiled to WASM, its JavaScript glue, made small.
+//! The islands: the library compiled to WASM once for each, its JavaScript glue, made small.
 
 use std::{
     env, fs,
@@ -29,8 +29,12 @@ const WASM_OPT: [&str; 8] = [
     "--strip-producers",
 ];
 
-/// The WASM and what belongs to it, under the names that wasm-bindgen gave.
+/// The islands by name: each is compiled by itself (feature `island-<name>`), so that a page loads the code of no other.
+pub const ISLANDS: [&str; 3] = ["chat", "job", "uploader"];
+
+/// One island's WASM and what belongs to it, under the names that wasm-bindgen gave.
 pub struct Wasm {
+    pub island: &'static str,
     pub module: Vec<u8>,
     /// The glue, which loads `app_bg.wasm` and imports from `./snippets/`.
     pub glue: String,
@@ -41,12 +45,16 @@ pub struct Wasm {
 /// The name that the glue has for the module.
 pub const MODULE_NAME: &str = "app_bg.wasm";
 
-pub fn build(workspace: &Workspace, mode: Mode) -> Result<Wasm> {
+pub fn build(workspace: &Workspace, mode: Mode) -> Result<Vec<Wasm>> {
+    ISLANDS.iter().map(|island| build_island(workspace, mode, island)).collect()
+}
+
+fn build_island(workspace: &Workspace, mode: Mode, island: &'static str) -> Result<Wasm> {
     let optimise = mode != Mode::Watch;
     let profile = if optimise { "wasm-release" } else { "wasm-dev" };
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--package=llm-tuner", "--lib", "--no-default-features", "--features=hydrate"]);
-    cargo.args(["--target", TARGET, "--profile", profile]);
+    cargo.args(["build", "--package=llm-tuner", "--lib", "--no-default-features"]);
+    cargo.arg(format!("--features=island-{island}")).args(["--target", TARGET, "--profile", profile]);
     if optimise {
         cargo.arg("--config").arg(format!("target.{TARGET}.rustflags={:?}", without_paths(workspace)));
     }
@@ -55,7 +63,7 @@ pub fn build(workspace: &Workspace, mode: Mode) -> Result<Wasm> {
     let compiled = workspace.target.join(TARGET).join(profile).join("llm_tuner.wasm");
     let bytes = fs::read(&compiled).with_context(|| format!("cannot read {}", compiled.display()))?;
     let lock = fs::read(workspace.root.join("package-lock.json"))?;
-    let made = workspace.scratch().join("wasm").join(profile);
+    let made = workspace.scratch().join("wasm").join(profile).join(island);
     // Bindgen and wasm-opt take seconds, so they run only for a module that they have not seen.
     let stamp = digest(&[&bytes, &lock, WASM_OPT.join(" ").as_bytes()]);
     let stamp_file = made.join("stamp");
@@ -69,7 +77,7 @@ pub fn build(workspace: &Workspace, mode: Mode) -> Result<Wasm> {
         }
         fs::write(&stamp_file, &stamp)?;
     }
-    read(&made)
+    read(island, &made)
 }
 
 /// Panic messages name source files. What the browser gets should not depend on where somebody
@@ -95,13 +103,14 @@ fn shrink(workspace: &Workspace, module: &Path) -> Result<()> {
     process::run_quietly(node.arg(tool).args(WASM_OPT).arg(module).arg("-o").arg(module))
 }
 
-fn read(made: &Path) -> Result<Wasm> {
+fn read(island: &'static str, made: &Path) -> Result<Wasm> {
     let snippets_dir = made.join("snippets");
     let snippets = files_below(&snippets_dir)?
         .into_iter()
         .map(|path| Ok((path.strip_prefix(&snippets_dir)?.to_path_buf(), fs::read(&path)?)))
         .collect::<Result<_>>()?;
     Ok(Wasm {
+        island,
         module: fs::read(made.join(MODULE_NAME))?,
         glue: fs::read_to_string(made.join("app.js"))?,
         snippets,

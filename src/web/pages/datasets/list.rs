@@ -7,6 +7,7 @@ use crate::{
     store,
     web::{
         api::extract::PageQuery,
+        assets::Island,
         components::{
             Column, DataTable, EmptyState, NameCell, PageHeader, Pagination, RelativeTime, StatePill,
         },
@@ -41,7 +42,7 @@ pub async fn page(
     let list = load(&state, &actor, query).await?;
     let samples = state.datasets.samples();
     let limit = state.config.max_upload_bytes;
-    let page = page.at(Nav::Data, &[("Data", "/data")]).with_islands();
+    let page = page.at(Nav::Data, &[("Data", "/data")]).with_island(Island::Uploader);
     Ok(page.show("Data", move || {
         let nothing = list.items.is_empty() && list.first;
         view! {

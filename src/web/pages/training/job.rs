@@ -9,6 +9,7 @@ use crate::{
         time::Instant,
     },
     web::{
+        assets::Island,
         components::{
             Button, ButtonKind, Card, CodeBlock, DefinitionList, FileRow, FormErrors, LineChart, LinkButton,
             LogLevel, LogLine, LogView, RelativeTime, Series, SeriesKind, Tab, Tabs, TextArea, TextField,
@@ -73,7 +74,7 @@ pub async fn page(
             let metrics = state.training.events_of_kind(&job, "metric", 0, EVENTS).await?;
             let log = state.training.last_events_of_kind(&job, "log", 200).await?;
             let samples = state.training.last_events_of_kind(&job, "sample", 32).await?;
-            Ok(page.with_islands().show(&title, move || {
+            Ok(page.with_island(Island::Job).show(&title, move || {
                 let body = progress_tab(&job, &metrics, log, &samples);
                 frame(&job, queue, model.as_ref(), now, "", body)
             }))

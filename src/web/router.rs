@@ -18,6 +18,7 @@ use axum::{
 };
 use leptos::prelude::provide_context;
 use std::time::Duration;
+use tower::util::option_layer;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{
@@ -62,6 +63,7 @@ pub fn router(state: AppState) -> Router {
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT));
 
+    let secure = state.config.secure_cookies();
     quick
         // Uploads: as long and as large as they are.
         .merge(uploads)
@@ -70,6 +72,7 @@ pub fn router(state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), middleware::error_pages::layer))
         .layer(from_fn(middleware::cache::layer))
         .layer(from_fn(middleware::headers::layer))
+        .layer(option_layer(secure.then(|| from_fn(middleware::headers::hsts))))
         .layer(from_fn(middleware::csp::layer))
         .layer(CsrfLayer::new().with_rejection_response(|_| {
             ApiError::with_status(

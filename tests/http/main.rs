@@ -5,5 +5,6 @@
 mod app;
 mod datasets;
 mod every_route;
+mod headers;
 mod uploads;
 mod visibility;

@@ -32,7 +32,7 @@ fn docs_view(api: &Value) -> impl IntoView + use<> {
     view! {
         <PageHeader title="API"/>
         <div class="stack-lg">
-            <p class="prose">{lead}</p>
+            <p class="prose">{with_code(&lead)}</p>
             <p><a class="link" href="/api/openapi.json">"The description as OpenAPI JSON"</a></p>
             {operations.into_iter().map(|(tag, views)| view! { <Card title=tag>{views}</Card> }).collect_view()}
         </div>
@@ -52,9 +52,9 @@ fn operation_view(api: &Value, path: &str, method: &str, operation: &Value) -> A
     let answers = operation["responses"].as_object().cloned().unwrap_or_default();
     view! {
         <details class="api-operation">
-            <summary><code>{head}</code>" "{summary}</summary>
+            <summary><code>{head}</code>" "{with_code(&summary)}</summary>
             <div class="stack">
-                {(!text.is_empty()).then(|| view! { <p>{text}</p> })}
+                {(!text.is_empty()).then(|| view! { <p>{with_code(&text)}</p> })}
                 {(!parameters.is_empty()).then(|| view! {
                     <h3>"Parameters"</h3>
                     <ul>{parameters.iter().map(|parameter| view! {
@@ -74,6 +74,18 @@ fn operation_view(api: &Value, path: &str, method: &str, operation: &Value) -> A
         </details>
     }
     .into_any()
+}
+
+/// A text whose `code` stands between backticks.
+fn with_code(text: &str) -> Vec<AnyView> {
+    let pieces = text.split('`').map(str::to_owned).enumerate();
+    pieces
+        .map(
+            |(at, piece)| {
+                if at % 2 == 1 { view! { <code>{piece}</code> }.into_any() } else { piece.into_any() }
+            },
+        )
+        .collect()
 }
 
 fn words(value: &Value, name: &str) -> String {

@@ -192,7 +192,10 @@ fn answer_view((name, answer): Answered) -> impl IntoView {
         Ok((text, end)) => {
             let figures = match end {
                 Some(Piece::End { tokens, tokens_per_second, .. }) => {
-                    format!("{tokens} tokens, {tokens_per_second:.0} tokens/s")
+                    format!(
+                        "{}, {tokens_per_second:.0} tokens/s",
+                        crate::web::format::plural(tokens as u64, "token", "tokens")
+                    )
                 }
                 _ => String::new(),
             };

@@ -1,6 +1,7 @@
 //! The browser's side of a streamed answer: fetch, read the events as they come, stop.
 
 use super::Answer;
+use crate::web::format;
 use leptos::prelude::*;
 use std::cell::RefCell;
 use wasm_bindgen::{JsCast, JsValue};
@@ -105,7 +106,8 @@ fn take(event: &str, answer: RwSignal<Answer>) {
                 Some("context") => ", ended where the model's context is full",
                 _ => "",
             };
-            answer.figures = format!("{tokens} tokens, {rate:.0} tokens/s{why}");
+            let tokens = format::plural(tokens, "token", "tokens");
+            answer.figures = format!("{tokens}, {rate:.0} tokens/s{why}");
         }),
         "failed" => answer.update(|answer| answer.failure = data.as_str().map(str::to_owned)),
         _ => {}

@@ -2,12 +2,14 @@
 //! norm by choice. Hover reads all series at a step, drag zooms, double click shows all again.
 
 use super::state::Feed;
+use crate::web::plot::{Axis, smooth, thin};
 use leptos::{ev, prelude::*};
 
 /// Drawing units; the SVG is stretched to the card's width.
 const WIDTH: f64 = 1_000.0;
 const HEIGHT: f64 = 240.0;
-const POINTS: usize = 800;
+/// A series is drawn as the lowest and highest point of each.
+const BUCKETS: usize = 400;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
@@ -142,7 +144,8 @@ impl Plot {
                 .map(|&(x, y)| (x, scale(y)))
                 .collect()
         };
-        let smoothed = within(&smooth(main));
+        // The more points, the more of the past counts: a short run is not drawn late.
+        let smoothed = within(&smooth(main, if main.len() > 400 { 0.9 } else { 0.6 }));
         let (main, evaluation) = (within(main), within(evaluation));
         let mut values: Vec<f64> = main.iter().chain(&evaluation).map(|point| point.1).collect();
         values.sort_by(f64::total_cmp);
@@ -151,34 +154,21 @@ impl Plot {
         else {
             return Self { from, to, ..Self::default() };
         };
-        let low = if log || low < 0.0 { low } else { low.min(high * 0.9) };
-        let room = (high - low).max(1e-9);
-        // A loss is never below 0: neither is its axis.
-        let floor = if log || low < 0.0 { f64::NEG_INFINITY } else { 0.0 };
-        let (low, high) = ((low - room * 0.04).max(floor), high + room * 0.06);
+        let axis = Axis::around([low, high].into_iter(), 4);
+        // A loss is never below 0: neither is its axis, which rounds outwards from just above 0.
+        let (low, high) = (axis.low, axis.high);
         let x = |step: f64| (step - from) / (to - from).max(1e-9) * WIDTH;
         let y = |value: f64| ((high - value) / (high - low) * HEIGHT).clamp(0.0, HEIGHT);
         let path = |points: &[(f64, f64)]| {
-            let stride = points.len().div_ceil(POINTS).max(1);
             let mut path = String::new();
-            for (i, &(px, py)) in points.iter().enumerate() {
-                if i % stride == 0 || i + 1 == points.len() {
-                    path.push_str(&format!(
-                        "{}{:.1} {:.1}",
-                        if path.is_empty() { "M" } else { "L" },
-                        x(px),
-                        y(py)
-                    ));
-                }
+            for (px, py) in thin(points, BUCKETS) {
+                let command = if path.is_empty() { "M" } else { "L" };
+                path.push_str(&format!("{command}{:.1} {:.1}", x(px), y(py)));
             }
             path
         };
-        let grid = (0..=4)
-            .map(|i| {
-                let value = high - (high - low) * f64::from(i) / 4.0;
-                (HEIGHT * f64::from(i) / 4.0, number(if log { 10f64.powf(value) } else { value }))
-            })
-            .collect();
+        let label = |value: f64| if log { number(10f64.powf(value)) } else { axis.label(value) };
+        let grid = axis.ticks().into_iter().rev().map(|value| (y(value), label(value))).collect();
         Self {
             from,
             to,
@@ -203,21 +193,6 @@ impl Plot {
     }
 }
 
-/// Exponential moving average, corrected at the beginning (as TensorBoard does). The more points, the more of the past
-/// counts: a short run is not drawn late.
-fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let past = if points.len() > 400 { 0.9 } else { 0.6 };
-    let (mut average, mut weight) = (0.0, 0.0);
-    points
-        .iter()
-        .map(|&(x, y)| {
-            average = past * average + (1.0 - past) * y;
-            weight = past * weight + (1.0 - past);
-            (x, average / weight)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,7 +209,7 @@ mod tests {
         let plot = Plot::new(&feed(&points), Shown::Loss, true, None);
         assert!(plot.raw.starts_with("M0.0 "), "{}", &plot.raw[..20]);
         assert!(plot.raw.contains("L1000.0 "));
-        assert!(plot.raw.matches('L').count() <= POINTS + 1);
+        assert!(plot.raw.matches('L').count() < 2 * BUCKETS);
     }
 
     #[test]
@@ -244,7 +219,9 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_is_its_own_average() {
-        assert!(smooth(&[(0.0, 2.0), (1.0, 2.0)]).iter().all(|point| (point.1 - 2.0).abs() < 1e-12));
+    fn the_axis_has_round_figures() {
+        let plot = Plot::new(&feed(&[(0.0, 6.02), (10.0, 0.37)]), Shown::Loss, false, None);
+        let labels: Vec<_> = plot.grid.iter().map(|(_, label)| label.as_str()).collect();
+        assert_eq!(labels, ["8", "6", "4", "2", "0"]);
     }
 }

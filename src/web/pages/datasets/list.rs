@@ -86,8 +86,8 @@ pub fn table(list: ListView) -> AnyView {
         let showing = format::plural(items.len() as u64, "dataset on this page", "datasets on this page");
         view! {
             <DataTable caption="Datasets" columns=vec![
-                Column::text("Name"), Column::text("Format"), Column::figure("Rows"), Column::figure("Tokens, about"),
-                Column::text("State"), Column::text("Used by"), Column::text("Added"),
+                Column::text("Name"), Column::text("State"), Column::text("Format"), Column::figure("Rows"),
+                Column::figure("Tokens, about"), Column::text("Used by"), Column::text("Added"),
             ]>{items.into_iter().map(|item| row(item, now)).collect_view()}</DataTable>
             <Pagination showing=showing previous=previous next=next/>
         }
@@ -122,10 +122,10 @@ pub fn row(item: Listed, now: Instant) -> AnyView {
     view! {
         <tr hx-get=poll hx-trigger=checking.then_some("every 1s") hx-swap=checking.then_some("outerHTML")>
             <NameCell name=dataset.name.clone() href=href/>
+            <td><StatePill state=dataset.state percent=percent(&dataset)/></td>
             <td>{format_label(&dataset)}{version.map(|version| view! { " " <span class="count">{version}</span> })}</td>
             <td class="figure">{figure(rows)}</td>
             <td class="figure">{figure(tokens.filter(|_| rows.is_some()))}</td>
-            <td><StatePill state=dataset.state percent=percent(&dataset)/></td>
             <td>{used}</td>
             <td><RelativeTime at=dataset.created_at now=now/></td>
         </tr>

@@ -51,7 +51,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     std::fs::create_dir_all(&config.data_dir).map_err(|error| {
         format!("the folder {} can't be made: {error} (set DATA_DIR)", config.data_dir.display())
     })?;
-    let _lock = lock(&config)?;
+    let folder = Folder::lock(&config)?;
     let assets = Assets::load(&config.site_root)?;
     let env = Environment::system();
     let store = Arc::new(SqlStore::connect(&config.database_url).await?);
@@ -66,7 +66,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         std::env::current_exe()?,
         config.data_dir.join("jobs"),
     ))?);
-    let mut settings = SupervisorSettings::new(owner(&config), config.models_dir.clone());
+    let mut settings = SupervisorSettings::new(folder.owner.clone(), config.models_dir.clone());
     settings.max_parallel = config.max_parallel_jobs;
     let supervisor = Supervisor::new(store, storage, backend, env.clock, settings, services.hub.clone());
     let stop_supervisor = stop.clone();
@@ -103,24 +103,35 @@ async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Who holds our jobs' leases: the data folder, which the lock makes ours alone. The same after a restart.
-fn owner(config: &Config) -> String {
-    let folder = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
-    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    format!("{host}:{}", folder.display())
+/// The data folder, held by this server alone: a second one would run the same jobs in the same directories.
+struct Folder {
+    _lock: nix::fcntl::Flock<std::fs::File>,
+    /// Who holds our jobs' leases. Written into the lock file by the first server of the folder, so that the next one
+    /// takes its jobs up at once, also under another host name, as a container has after each start.
+    owner: String,
 }
 
-/// One server a data folder: a second one would run the same jobs in the same directories.
-fn lock(config: &Config) -> Result<nix::fcntl::Flock<std::fs::File>, Failure> {
-    let path = config.data_dir.join(".lock");
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
-    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(|_| {
-        format!(
-            "another LLM Tuner uses the folder {}. End it, or set DATA_DIR to another folder.",
-            config.data_dir.display()
-        )
-        .into()
-    })
+impl Folder {
+    fn lock(config: &Config) -> Result<Self, Failure> {
+        use std::io::{Read as _, Write as _};
+        let path = config.data_dir.join(".lock");
+        let file =
+            std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+        let mut lock =
+            nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).map_err(|_| {
+                format!(
+                    "another LLM Tuner uses the folder {}. End it, or set DATA_DIR to another folder.",
+                    config.data_dir.display()
+                )
+            })?;
+        let mut owner = String::new();
+        lock.read_to_string(&mut owner)?;
+        if owner.is_empty() {
+            owner = ulid::Ulid::from(rand::random::<u128>()).to_string();
+            lock.write_all(owner.as_bytes())?;
+        }
+        Ok(Self { _lock: lock, owner })
+    }
 }
 
 async fn signal() {

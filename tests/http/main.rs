@@ -5,5 +5,6 @@
 mod app;
 mod datasets;
 mod every_route;
+mod resumable;
 mod uploads;
 mod visibility;

@@ -198,15 +198,19 @@ test.describe('a lost connection', () => {
     await register(page);
     await page.clock.install();
     await page.goto('/data');
+    const name = 'a-rather-long-name-of-a-file-of-training-data.jsonl';
     await page.route('**/api/uploads/*', (route) => route.abort('connectionreset'));
-    await choose(page, { name: 'good.jsonl', content: good });
+    await choose(page, { name, content: good });
     await expect(async () => {
       await page.clock.fastForward(16_000);
-      await expect(card(page, 'good.jsonl')).toContainText('What was sent is kept for a day', { timeout: 200 });
+      await expect(card(page, name)).toContainText('What was sent is kept for a day', { timeout: 200 });
     }).toPass();
     await expectAccessible(page);
+    await page.setViewportSize({ width: 360, height: 800 });
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    expect(over, 'a long name does not widen the page').toBeLessThanOrEqual(0);
     await page.unroute('**/api/uploads/*');
-    await card(page, 'good.jsonl').getByRole('button', { name: 'Try again' }).click();
+    await card(page, name).getByRole('button', { name: 'Try again' }).click();
     await expect(page).toHaveURL(/\/data\/[0-9a-z]{26}/);
   });
 });

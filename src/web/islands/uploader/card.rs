@@ -12,7 +12,7 @@ pub(super) fn card(uploads: Uploads, item: Item) -> impl IntoView {
         item.found.get().into_iter().map(line).collect::<Vec<_>>()
     };
     view! {
-        <li class="card card-body grid gap-2">
+        <li class="card card-body grid grid-cols-1 gap-2">
             <div class="actions">
                 <strong class="ellipsis grow" title=name.clone()>{name.clone()}</strong>
                 <span class="muted t-12 figure">{format::bytes(item.bytes)}</span>

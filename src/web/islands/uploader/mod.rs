@@ -36,6 +36,6 @@ pub fn Uploader(max_bytes: u64) -> impl IntoView {
             <p class="hint" id="files-hint">{hint}</p>
             <button class="btn btn-primary" hidden=move || live.get()>"Upload"</button>
         </form>
-        <ul class="grid gap-4 pt-4" aria-label="Files chosen here" hidden=move || uploads.items.get().is_empty()>{cards}</ul>
+        <ul class="grid grid-cols-1 gap-4 pt-4" aria-label="Files chosen here" hidden=move || uploads.items.get().is_empty()>{cards}</ul>
     }
 }

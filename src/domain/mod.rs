@@ -4,6 +4,7 @@
 //! - [`time`]: instants, and the [`time::Clock`] port through which everybody asks for the time.
 //! - [`account`]: e-mail, password, role, user, session.
 //! - [`dataset`]: a dataset's row and its states.
+//! - [`upload`]: a file that comes in pieces and is no dataset yet.
 //! - [`job`]: a training job's row, its states and which may follow which.
 //! - [`event`]: what a running job tells: log lines, metrics, samples, changes of state.
 //! - [`model`]: a finished model and its files.
@@ -19,3 +20,4 @@ pub mod ids;
 pub mod job;
 pub mod model;
 pub mod time;
+pub mod upload;

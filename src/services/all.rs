@@ -77,6 +77,9 @@ impl Services {
                 if let Err(error) = services.accounts.sweep().await {
                     tracing::warn!(%error, "sessions that are over could not be removed");
                 }
+                if let Err(error) = services.datasets.sweep_uploads().await {
+                    tracing::warn!(%error, "uploads that nobody went on with could not be removed");
+                }
             }
         });
     }

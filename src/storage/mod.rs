@@ -54,6 +54,18 @@ pub trait Storage: Send + Sync {
     async fn delete(&self, key: &str) -> StorageResult<()>;
     /// Removes everything under `prefix/`.
     async fn delete_prefix(&self, prefix: &str) -> StorageResult<()>;
+
+    /// Adds to an object that comes in pieces; answers how many bytes there are now. What came before an error stays;
+    /// what would go past `limit` bytes in all does not. Nobody reads the object before [`Storage::complete`]. One
+    /// piece after the other, each run to its end: the caller sees to it. (In a bucket: a multipart upload.)
+    async fn append(&self, key: &str, content: ByteStream, limit: u64) -> StorageResult<u64>;
+    /// How many bytes of it are kept for good, also through a crash or a power cut; 0 where there are none.
+    async fn appended(&self, key: &str) -> StorageResult<u64>;
+    /// Makes the pieces an object. Said again, it answers the same.
+    async fn complete(&self, key: &str) -> StorageResult<ObjectMeta>;
+    /// Removes the pieces; no error where there are none.
+    async fn abandon(&self, key: &str) -> StorageResult<()>;
+
     /// One cheap write and read, for `/ready`.
     async fn ping(&self) -> StorageResult<()>;
 }

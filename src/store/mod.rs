@@ -21,6 +21,7 @@ use crate::domain::{
     job::{Job, JobState, StopMode},
     model::Model,
     time::Instant,
+    upload::Upload,
 };
 use async_trait::async_trait;
 
@@ -147,6 +148,23 @@ pub trait Datasets: Send + Sync {
     async fn dataset_bytes(&self, user: &UserId) -> StoreResult<u64>;
 }
 
+/// Files that come in pieces. Where the bytes are is the business of `storage`.
+#[async_trait]
+pub trait Uploads: Send + Sync {
+    async fn create_upload(&self, upload: &Upload, audit: &AuditEntry) -> StoreResult<()>;
+    /// The upload, whoever owns it.
+    async fn upload(&self, id: &DatasetId) -> StoreResult<Option<Upload>>;
+    /// Moves its end.
+    async fn keep_upload(&self, id: &DatasetId, until: Instant) -> StoreResult<()>;
+    /// The dataset takes the place of the upload with its id. `NotFound("upload")` where there is none, so that racing
+    /// finishers make one dataset.
+    async fn finish_upload(&self, dataset: &Dataset, audit: &AuditEntry) -> StoreResult<()>;
+    /// Removes the row. Nobody asked for it, and nothing is audited, where it ran out of time.
+    async fn delete_upload(&self, id: &DatasetId, audit: Option<&AuditEntry>) -> StoreResult<()>;
+    /// Those of all users whose end has come, oldest end first, at most `limit`.
+    async fn expired_uploads(&self, now: Instant, limit: usize) -> StoreResult<Vec<Upload>>;
+}
+
 /// What a holder writes while it drives a job. `None` leaves a value as it is.
 #[derive(Debug, Clone, Default)]
 pub struct JobUpdate {
@@ -260,7 +278,7 @@ pub trait AuditLog: Send + Sync {
 
 /// The whole port.
 #[async_trait]
-pub trait Store: Accounts + Sessions + Datasets + Jobs + Models + AuditLog {
+pub trait Store: Accounts + Sessions + Datasets + Uploads + Jobs + Models + AuditLog {
     /// One cheap question, for `/ready`.
     async fn ping(&self) -> StoreResult<()>;
 }

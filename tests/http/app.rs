@@ -4,7 +4,11 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use llm_tuner::{
     config::Config,
-    services::{Services, context::Environment},
+    domain::time::{Clock, Instant},
+    services::{
+        Services,
+        context::{Environment, SystemClock, SystemRandom},
+    },
     storage::{ByteStream, ObjectMeta, Storage, StorageError, StorageResult, disk::DiskStorage},
     store::sql::SqlStore,
     web::{assets::Assets, router, state::AppState},
@@ -17,8 +21,9 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -26,6 +31,8 @@ pub struct TestApp {
     pub url: String,
     pub folder: tempfile::TempDir,
     pub disk: Arc<Disk>,
+    pub services: Arc<Services>,
+    clock: Arc<TestClock>,
     stop: CancellationToken,
 }
 
@@ -36,7 +43,17 @@ impl TestApp {
 
     /// With further settings, as environment variables.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), settings).await
+    }
+
+    /// Ends the server, and starts another on the same data at another address.
+    pub async fn restart(&mut self) {
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        self.stop.cancel();
+        *self = Self::on(folder, &[]).await;
+    }
+
+    async fn on(folder: tempfile::TempDir, settings: &[(&str, &str)]) -> Self {
         let data_dir = folder.path().display().to_string();
         let config = Config::read(|name| match name {
             "DATA_DIR" => Some(data_dir.clone()),
@@ -49,10 +66,15 @@ impl TestApp {
             full: AtomicBool::new(false),
         });
         let stop = CancellationToken::new();
-        let services =
-            Arc::new(Services::new(&config, Environment::system(), store, disk.clone(), stop.clone()));
+        let clock = Arc::new(TestClock::default());
+        let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };
+        let services = Arc::new(Services::new(&config, env, store, disk.clone(), stop.clone()));
         services.start(&TaskTracker::new());
-        let state = AppState { config: Arc::new(config), assets: Arc::new(Assets::default()), services };
+        let state = AppState {
+            config: Arc::new(config),
+            assets: Arc::new(Assets::default()),
+            services: services.clone(),
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = router::router(state).into_make_service_with_connect_info::<SocketAddr>();
@@ -60,7 +82,7 @@ impl TestApp {
         tokio::spawn(async move {
             axum::serve(listener, app).with_graceful_shutdown(ended.cancelled_owned()).await.unwrap();
         });
-        Self { url, folder, disk, stop }
+        Self { url, folder, disk, services, clock, stop }
     }
 
     /// Somebody new, signed in.
@@ -74,17 +96,51 @@ impl TestApp {
         person
     }
 
+    /// The same browser, at the address that the server has now.
+    pub fn again(&self, person: &Person) -> Person {
+        Person { client: person.client.clone(), url: self.url.clone() }
+    }
+
+    /// Lets the server's time pass.
+    pub fn later(&self, by: Duration) {
+        self.clock.ahead.fetch_add(u64::try_from(by.as_micros()).unwrap(), Ordering::Relaxed);
+    }
+
     /// Files under the storage folder, temporary ones included.
     pub fn stored_files(&self) -> usize {
-        fn count(folder: &Path) -> usize {
-            let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>());
-            entries
-                .unwrap_or_default()
-                .iter()
-                .map(|entry| if entry.path().is_dir() { count(&entry.path()) } else { 1 })
-                .sum()
+        sizes(&self.folder.path().join("objects")).len()
+    }
+
+    /// Bytes of files that are not whole yet.
+    pub fn partial_bytes(&self) -> u64 {
+        sizes(&self.folder.path().join("objects/.partial")).iter().sum()
+    }
+}
+
+/// Of all files below the folder.
+fn sizes(folder: &Path) -> Vec<u64> {
+    let entries = std::fs::read_dir(folder).map(|entries| entries.flatten().collect::<Vec<_>>());
+    let mut found = Vec::new();
+    for entry in entries.unwrap_or_default() {
+        match entry.metadata() {
+            Ok(meta) if meta.is_dir() => found.extend(sizes(&entry.path())),
+            Ok(meta) => found.push(meta.len()),
+            // Gone meanwhile.
+            Err(_) => {}
         }
-        count(&self.folder.path().join("objects"))
+    }
+    found
+}
+
+/// The system's clock, which a test can put forward.
+#[derive(Default)]
+struct TestClock {
+    ahead: AtomicU64,
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Instant {
+        SystemClock.now().plus(Duration::from_micros(self.ahead.load(Ordering::Relaxed)))
     }
 }
 
@@ -122,6 +178,14 @@ impl Person {
             form = form.part("files", multipart::Part::bytes(bytes.to_vec()).file_name((*name).to_owned()));
         }
         self.client.post(self.at("/api/upload")).multipart(form).send().await.unwrap()
+    }
+
+    /// Signs in, as somebody does whose session is over.
+    pub async fn sign_in(&self, email: &str) -> String {
+        let body = json!({ "email": email, "password": "correct horse battery" });
+        let answer = self.client.post(self.at("/api/auth/login")).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
     }
 
     /// Uploads one file that is kept, whatever it is worth; answers the dataset.
@@ -196,6 +260,24 @@ impl Storage for Disk {
     }
     async fn delete_prefix(&self, prefix: &str) -> StorageResult<()> {
         self.inner.delete_prefix(prefix).await
+    }
+    async fn append(&self, key: &str, content: ByteStream, limit: u64) -> StorageResult<u64> {
+        if !self.full.load(Ordering::Relaxed) {
+            return self.inner.append(key, content, limit).await;
+        }
+        // Some of it found room.
+        let first = content.take(1).boxed();
+        self.inner.append(key, first, limit).await?;
+        Err(StorageError::Full)
+    }
+    async fn appended(&self, key: &str) -> StorageResult<u64> {
+        self.inner.appended(key).await
+    }
+    async fn complete(&self, key: &str) -> StorageResult<ObjectMeta> {
+        self.inner.complete(key).await
+    }
+    async fn abandon(&self, key: &str) -> StorageResult<()> {
+        self.inner.abandon(key).await
     }
     async fn ping(&self) -> StorageResult<()> {
         self.inner.ping().await

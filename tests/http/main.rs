@@ -6,5 +6,6 @@ mod app;
 mod datasets;
 mod every_route;
 mod headers;
+mod resumable;
 mod uploads;
 mod visibility;

@@ -114,7 +114,7 @@ async fn an_upload_that_breaks_off_keeps_nothing() {
     use tokio::io::AsyncWriteExt;
     let app = TestApp::start().await;
     let ann = app.person("ann@example.org").await;
-    let cookie = sign_in_cookie(&app).await;
+    let cookie = ann.sign_in("ann@example.org").await;
     let mut socket = tokio::net::TcpStream::connect(app.url.trim_start_matches("http://")).await.unwrap();
     let head = format!(
         "POST /api/upload HTTP/1.1\r\nhost: localhost\r\ncookie: {cookie}\r\ncontent-length: 1000000\r\n\
@@ -133,13 +133,6 @@ async fn an_upload_that_breaks_off_keeps_nothing() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     assert_eq!(ann.json("/api/datasets").await["datasets"], Value::Array(Vec::new()));
-}
-
-async fn sign_in_cookie(app: &TestApp) -> String {
-    let body = serde_json::json!({ "email": "ann@example.org", "password": "correct horse battery" });
-    let client = reqwest::Client::new();
-    let answer = client.post(format!("{}/api/auth/login", app.url)).json(&body).send().await.unwrap();
-    answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

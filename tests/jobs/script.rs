@@ -185,6 +185,18 @@ impl Storage for Tight {
     async fn delete_prefix(&self, prefix: &str) -> StorageResult<()> {
         self.inner.delete_prefix(prefix).await
     }
+    async fn append(&self, key: &str, content: ByteStream, limit: u64) -> StorageResult<u64> {
+        self.inner.append(key, content, limit).await
+    }
+    async fn appended(&self, key: &str) -> StorageResult<u64> {
+        self.inner.appended(key).await
+    }
+    async fn complete(&self, key: &str) -> StorageResult<ObjectMeta> {
+        self.inner.complete(key).await
+    }
+    async fn abandon(&self, key: &str) -> StorageResult<()> {
+        self.inner.abandon(key).await
+    }
     async fn ping(&self) -> StorageResult<()> {
         self.inner.ping().await
     }

@@ -20,6 +20,7 @@ mod models;
 mod on_postgres;
 mod on_sqlite;
 mod sessions;
+mod uploads;
 
 use llm_tuner::store::Store;
 use std::sync::Arc;
@@ -45,6 +46,10 @@ macro_rules! cases {
                     a_version_number_is_given_once, the_newest_of_a_file_name_is_found, a_dataset_in_use_stays,
                     deletion_and_a_new_job_never_both_win, unchecked_datasets_are_found_again, sizes_add_up,
                     odd_names_are_kept,
+                ]
+                uploads: [
+                    an_upload_reads_back_as_stored, racing_finishers_make_one_dataset,
+                    a_dataset_that_cannot_be_made_leaves_the_upload, uploads_end_when_their_time_has_come,
                 ]
                 jobs: [
                     a_job_reads_back_as_stored, one_key_makes_one_job, a_double_click_makes_one_job,

@@ -8,6 +8,7 @@ use llm_tuner::domain::{
     job::{BaseModel, Job, JobSpec, JobState},
     model::{Model, ModelFile, ModelKind},
     time::Instant,
+    upload::Upload,
 };
 use std::collections::BTreeMap;
 
@@ -95,6 +96,20 @@ pub fn dataset(n: u64, of: u64) -> Dataset {
         sample: None,
         created_at: seconds(n),
         updated_at: seconds(n),
+    }
+}
+
+/// What becomes [`dataset`] `n`.
+pub fn upload(n: u64, of: u64) -> Upload {
+    Upload {
+        id: dataset_id(n),
+        user_id: user_id(of),
+        original_name: format!("data{n}.jsonl"),
+        object_key: format!("{of}/{n}"),
+        bytes: 1_000 + n,
+        metadata: String::new(),
+        created_at: seconds(n),
+        expires_at: seconds(n + 86_400),
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! - [`checks`] reads whole files in the background      - [`repairs`] makes mended versions
 //! - [`preview`] pages through rows                      - [`samples`] adds bundled data
-//! - [`name`] makes file names safe to show
+//! - [`uploads`] takes files in pieces                   - [`name`] makes file names safe to show
 //!
 //! The uploaded bytes lie under `users/<user>/datasets/<dataset>`, what we make of them (row index, rejected lines)
 //! under `users/<user>/dataset-parts/<dataset>/…`. A file's own name is never part of a key.
 
+mod add;
 mod busy;
 mod checks;
 pub mod name;
@@ -14,6 +15,8 @@ pub mod preview;
 pub mod repairs;
 pub mod samples;
 mod stored;
+mod turns;
+pub mod uploads;
 
 use super::{
     context::{Actor, Environment},
@@ -23,17 +26,19 @@ use super::{
 use crate::{
     domain::{
         dataset::{Dataset, DatasetState},
-        ids::{DatasetId, UserId},
+        ids::DatasetId,
     },
-    storage::{ByteStream, ObjectMeta, Storage},
+    storage::{ByteStream, Storage},
     store::{Page, PageRequest, Store, StoreError},
 };
+use add::Origin;
 use busy::Busy;
 use checks::Checks;
 use futures::StreamExt;
 use llm_tuner_dataset::{ColumnMapping, Report};
 use std::sync::Arc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use turns::Turns;
 
 /// Files up to this size are checked before the upload is answered: a person sees the verdict at once.
 const CHECK_AT_ONCE: u64 = 4 * 1024 * 1024;
@@ -59,20 +64,10 @@ struct Inner {
     settings: Settings,
     checks: Checks,
     repairing: Busy,
+    turns: Turns,
     /// Checks and repairs under way; waited for when the server ends.
     tasks: TaskTracker,
-}
-
-/// What a new dataset, or a new version of one, starts from.
-struct Origin {
-    name: String,
-    original_name: String,
-    /// Of the version that it follows.
-    family: Option<(DatasetId, u32)>,
-    sample: Option<String>,
-    mapping: Option<String>,
-    /// The audit log's word for it.
-    action: &'static str,
+    stop: CancellationToken,
 }
 
 /// One row of the list.
@@ -99,9 +94,10 @@ impl Datasets {
             env.clone(),
             settings.parallel_checks,
             tasks.clone(),
-            stop,
+            stop.clone(),
         );
-        let inner = Inner { store, storage, env, settings, checks, repairing: Busy::default(), tasks };
+        let (repairing, turns) = (Busy::default(), Turns::default());
+        let inner = Inner { store, storage, env, settings, checks, repairing, turns, tasks, stop };
         Self { inner: Arc::new(inner) }
     }
 
@@ -122,16 +118,7 @@ impl Datasets {
         file_name: &str,
         content: ByteStream,
     ) -> ServiceResult<Dataset> {
-        let original_name = name::clean_file_name(file_name);
-        let origin = Origin {
-            name: original_name.clone(),
-            original_name,
-            family: None,
-            sample: None,
-            mapping: None,
-            action: "dataset.create",
-        };
-        self.add(actor, origin, content).await
+        self.add(actor, Origin::file(name::clean_file_name(file_name)), content).await
     }
 
     /// The newest version of each of the person's datasets, newest first.
@@ -273,75 +260,6 @@ impl Datasets {
         Ok(self.begin_check(dataset).await)
     }
 
-    async fn next_version(&self, actor: &Actor, of: &Dataset, action: &'static str) -> ServiceResult<Origin> {
-        let versions = self.inner.store.list_versions(&actor.user.id, &of.family_id).await?;
-        let newest = versions.iter().map(|version| version.version).max().unwrap_or(of.version);
-        Ok(Origin {
-            name: of.name.clone(),
-            original_name: of.original_name.clone(),
-            family: Some((of.family_id.clone(), newest + 1)),
-            sample: None,
-            mapping: of.mapping.clone(),
-            action,
-        })
-    }
-
-    /// Stores the bytes, then the row, then begins the check: a crash in between leaves no row without bytes.
-    async fn add(&self, actor: &Actor, origin: Origin, content: ByteStream) -> ServiceResult<Dataset> {
-        let id = self.new_id();
-        let key = object_key(&actor.user.id, &id);
-        let meta = self.inner.storage.put(&key, content, self.inner.settings.max_upload_bytes).await?;
-        let added = self.insert(actor, id, origin, meta).await;
-        if added.is_err()
-            && let Err(error) = self.inner.storage.delete(&key).await
-        {
-            tracing::warn!(%error, key, "the file of a failed upload could not be removed");
-        }
-        added
-    }
-
-    fn new_id(&self) -> DatasetId {
-        let (millis, random) = self.inner.env.id_parts();
-        DatasetId::from_parts(millis, random)
-    }
-
-    /// The row of bytes that are stored already, and its check.
-    async fn insert(
-        &self,
-        actor: &Actor,
-        id: DatasetId,
-        origin: Origin,
-        meta: ObjectMeta,
-    ) -> ServiceResult<Dataset> {
-        let object_key = object_key(&actor.user.id, &id);
-        let now = self.inner.env.now();
-        let (family_id, version) = origin.family.unwrap_or_else(|| (id.clone(), 1));
-        let dataset = Dataset {
-            user_id: actor.user.id.clone(),
-            name: origin.name,
-            original_name: origin.original_name,
-            object_key,
-            bytes: meta.bytes,
-            sha256: meta.sha256,
-            state: DatasetState::Checking,
-            checked_bytes: 0,
-            rows: 0,
-            format: None,
-            report: None,
-            mapping: origin.mapping,
-            failure: None,
-            family_id,
-            version,
-            sample: origin.sample,
-            created_at: now,
-            updated_at: now,
-            id,
-        };
-        let audit = actor.audit(now, origin.action, dataset.id.as_str());
-        self.inner.store.create_dataset(&dataset, &audit).await?;
-        Ok(self.begin_check(dataset).await)
-    }
-
     /// The row as it is after the check of a small file, or at the begin of a large one's.
     async fn begin_check(&self, dataset: Dataset) -> Dataset {
         if dataset.bytes > CHECK_AT_ONCE {
@@ -403,10 +321,6 @@ fn approximate_tokens(dataset: &Dataset) -> Option<u64> {
     }
     let part: Part = serde_json::from_str(dataset.report.as_deref()?).ok()?;
     Some(part.statistics.approximate_tokens)
-}
-
-fn object_key(user: &UserId, id: &DatasetId) -> String {
-    format!("users/{user}/datasets/{id}")
 }
 
 /// Where what we make of a dataset lies.

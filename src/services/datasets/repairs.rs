@@ -2,7 +2,7 @@
 //! place and reason. The version that was repaired stays as it is.
 
 use super::{
-    Datasets, Origin, ServiceError, ServiceResult, object_key, parts_prefix, report_of, still_checking,
+    Datasets, Origin, ServiceError, ServiceResult, add::object_key, parts_prefix, report_of, still_checking,
     stored::channel,
 };
 use crate::{

@@ -3,6 +3,7 @@
 //! ```text
 //! <root>/users/<id>/datasets/<id>            the object
 //! <root>/users/<id>/datasets/.<id>.meta      its size and SHA-256, kept from when it was written
+//! <root>/.partial/users/<id>/datasets/<id>   what came so far of an object that comes in pieces
 //! <root>/.staging/                           what is being written, and what is being removed
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! Not here: which keys exist and whose they are.
 
 mod key;
+mod partial;
 mod staged;
 
 use super::{ByteStream, ObjectMeta, Storage, StorageError, StorageResult};
@@ -129,7 +131,7 @@ impl Inner {
         let _guard = self.swap.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // Inside the guard: `delete` may just have removed the directory because it was empty.
         let path = self.place(key)?;
-        staged::swap(&self.staging, file, &meta, &path)?;
+        staged::swap(&self.staging, |path| staged::persist(file, path), &meta, &path)?;
         Ok(meta)
     }
 
@@ -266,6 +268,25 @@ impl Storage for DiskStorage {
     async fn delete_prefix(&self, prefix: &str) -> StorageResult<()> {
         let prefix = prefix.to_owned();
         self.run(move |inner| inner.delete_prefix(&prefix)).await
+    }
+
+    async fn append(&self, key: &str, content: ByteStream, limit: u64) -> StorageResult<u64> {
+        self.append_stream(key, content, limit).await
+    }
+
+    async fn appended(&self, key: &str) -> StorageResult<u64> {
+        let key = key.to_owned();
+        self.run(move |inner| inner.appended(&key)).await
+    }
+
+    async fn complete(&self, key: &str) -> StorageResult<ObjectMeta> {
+        let key = key.to_owned();
+        self.run(move |inner| inner.complete(&key)).await
+    }
+
+    async fn abandon(&self, key: &str) -> StorageResult<()> {
+        let key = key.to_owned();
+        self.run(move |inner| inner.abandon(&key)).await
     }
 
     async fn ping(&self) -> StorageResult<()> {

@@ -88,16 +88,22 @@ pub fn write_meta(staging: &Path, object: &Path, meta: &ObjectMeta) -> StorageRe
 }
 
 /// Puts object and checksum in place. A crash in between leaves an object without a checksum, never with a wrong one.
-pub fn swap(staging: &Path, object: NamedTempFile, meta: &ObjectMeta, path: &Path) -> StorageResult<()> {
+/// `place` renames the object, which is on the disk for good, to its path.
+pub fn swap(
+    staging: &Path,
+    place: impl FnOnce(&Path) -> StorageResult<()>,
+    meta: &ObjectMeta,
+    path: &Path,
+) -> StorageResult<()> {
     let staged_meta = stage_meta(staging, meta)?;
     super::absent_is_fine(fs::remove_file(meta_path(path)))?;
-    persist(object, path)?;
+    place(path)?;
     persist(staged_meta, &meta_path(path))?;
     let parent = path.parent().unwrap_or(staging);
     File::open(parent).and_then(|directory| directory.sync_all()).map_err(failure)
 }
 
-fn persist(file: NamedTempFile, path: &Path) -> StorageResult<()> {
+pub fn persist(file: NamedTempFile, path: &Path) -> StorageResult<()> {
     file.persist(path).map(drop).map_err(|error| failure(error.error))
 }
 

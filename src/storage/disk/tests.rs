@@ -192,6 +192,13 @@ fn a_full_disk_is_said_and_nothing_is_kept() {
         let result = runtime.block_on(storage.put("large", large, u64::MAX));
         assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
         runtime.block_on(storage.put("small", content(&[b"fits"]), 100)).unwrap();
+        // Of what comes in pieces only the piece without room is missing: here the files may grow to 64 KiB.
+        let piece = |bytes: usize| stream::iter([Ok(Bytes::from(vec![1; bytes]))]).boxed();
+        assert_eq!(runtime.block_on(storage.append("p", piece(60_000), u64::MAX)).unwrap(), 60_000);
+        let result = runtime.block_on(storage.append("p", piece(60_000), u64::MAX));
+        assert!(matches!(result, Err(StorageError::Full)), "{result:?}");
+        assert_eq!(runtime.block_on(storage.appended("p")).unwrap(), 65_536);
+        runtime.block_on(storage.abandon("p")).unwrap();
         return;
     }
     let root = tempfile::tempdir().unwrap();
@@ -213,4 +220,42 @@ fn the_systems_word_for_a_full_disk_is_understood() {
     let error = fs::OpenOptions::new().write(true).open("/dev/full").unwrap().write_all(b"x").unwrap_err();
     assert!(matches!(failure(error), StorageError::Full));
     assert!(matches!(failure(io::Error::from_raw_os_error(nix::libc::EDQUOT)), StorageError::Full));
+}
+
+#[tokio::test]
+async fn pieces_become_an_object_through_breaks_and_starts() {
+    let (root, storage) = fresh();
+    let key = "users/u/datasets/d";
+    assert_eq!(storage.appended(key).await.unwrap(), 0);
+    assert_eq!(storage.append(key, content(&[b"ab"]), 6).await.unwrap(), 2);
+    let broken = stream::iter([Ok(Bytes::from_static(b"cd")), Err(io::Error::other("gone"))]).boxed();
+    assert!(matches!(storage.append(key, broken, 6).await, Err(StorageError::Interrupted(_))));
+    assert!(matches!(storage.head(key).await, Err(StorageError::NotFound)), "nobody sees it half");
+    let storage = DiskStorage::open(root.path()).unwrap();
+    assert_eq!(storage.appended(key).await.unwrap(), 4);
+    let large = storage.append(key, content(&[b"e", b"fgh"]), 6).await;
+    assert!(matches!(large, Err(StorageError::TooLarge(6))), "{large:?}");
+    assert_eq!(storage.append(key, content(&[b"f"]), 6).await.unwrap(), 6);
+    let meta = storage.complete(key).await.unwrap();
+    assert_eq!(read(&storage, key, None).await.unwrap(), b"abcdef");
+    assert_eq!(meta, staged::hash(open(&root.path().join(key)).unwrap()).unwrap());
+    assert_eq!(storage.complete(key).await.unwrap(), meta, "said again");
+    assert_eq!((storage.head(key).await.unwrap(), storage.appended(key).await.unwrap()), (meta, 6));
+    assert_eq!(files(root.path()), ["users/u/datasets/.d.meta", "users/u/datasets/d"]);
+}
+
+#[tokio::test]
+async fn abandoned_pieces_are_gone_and_nothing_is_an_object_too() {
+    let (root, storage) = fresh();
+    storage.append("a/b", content(&[b"x"]), 9).await.unwrap();
+    storage.append("a/c", content(&[]), 9).await.unwrap();
+    storage.abandon("a/b").await.unwrap();
+    storage.abandon("a/b").await.unwrap();
+    assert_eq!(storage.appended("a/b").await.unwrap(), 0);
+    assert!(matches!(storage.complete("a/b").await, Err(StorageError::NotFound)));
+    assert_eq!(storage.complete("a/c").await.unwrap().bytes, 0);
+    assert_eq!(files(root.path()), ["a/.c.meta", "a/c"]);
+    let left: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.contains(&".partial".into()), "{left:?}");
+    storage.append("../b", content(&[b"x"]), 9).await.unwrap_err();
 }

@@ -5,6 +5,7 @@
 use super::super::{Datasets, Page, PageRequest, StoreError, StoreResult};
 use super::{
     SqlStore, audit,
+    conn::Tx,
     error::reference,
     found,
     page::{After, limit, page},
@@ -52,39 +53,44 @@ fn read(row: &Row) -> StoreResult<Dataset> {
     })
 }
 
+pub(super) async fn insert(tx: &mut Tx, dataset: &Dataset) -> StoreResult<()> {
+    tx.execute(
+        "insert into datasets (id, user_id, name, original_name, object_key, bytes, sha256, state,
+             checked_bytes, rows, format, report, mapping, failure, family_id, version, sample,
+             created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+        args![
+            &dataset.id,
+            &dataset.user_id,
+            &dataset.name,
+            &dataset.original_name,
+            &dataset.object_key,
+            dataset.bytes,
+            &dataset.sha256,
+            dataset.state.as_str(),
+            dataset.checked_bytes,
+            dataset.rows,
+            &dataset.format,
+            &dataset.report,
+            &dataset.mapping,
+            &dataset.failure,
+            &dataset.family_id,
+            dataset.version,
+            &dataset.sample,
+            dataset.created_at,
+            dataset.updated_at
+        ],
+    )
+    .await
+    .map_err(|error| reference(error, StoreError::NotFound("user")))
+    .map(drop)
+}
+
 #[async_trait]
 impl Datasets for SqlStore {
     async fn create_dataset(&self, dataset: &Dataset, entry: &AuditEntry) -> StoreResult<()> {
         let mut tx = self.begin().await?;
-        tx.execute(
-            "insert into datasets (id, user_id, name, original_name, object_key, bytes, sha256, state,
-                 checked_bytes, rows, format, report, mapping, failure, family_id, version, sample,
-                 created_at, updated_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
-            args![
-                &dataset.id,
-                &dataset.user_id,
-                &dataset.name,
-                &dataset.original_name,
-                &dataset.object_key,
-                dataset.bytes,
-                &dataset.sha256,
-                dataset.state.as_str(),
-                dataset.checked_bytes,
-                dataset.rows,
-                &dataset.format,
-                &dataset.report,
-                &dataset.mapping,
-                &dataset.failure,
-                &dataset.family_id,
-                dataset.version,
-                &dataset.sample,
-                dataset.created_at,
-                dataset.updated_at
-            ],
-        )
-        .await
-        .map_err(|error| reference(error, StoreError::NotFound("user")))?;
+        insert(&mut tx, dataset).await?;
         audit::append(&mut tx, entry).await?;
         tx.commit().await
     }

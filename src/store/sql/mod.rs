@@ -9,7 +9,7 @@
 //! - [`value`]: what goes into a statement and comes out of a row; NUL and numbers that are none are handled there.
 //! - [`error`]: what a database's error means to the port.
 //! - [`page`]: pages of lists by cursors.
-//! - `accounts`, `sessions`, `datasets`, `jobs`, `models`, `audit`: the port's traits, one file each.
+//! - `accounts`, `sessions`, `datasets`, `uploads`, `jobs`, `models`, `audit`: the port's traits, one file each.
 //!
 //! Not here: rules about who may do what (see `services`).
 
@@ -23,6 +23,7 @@ mod models;
 mod open;
 mod page;
 mod sessions;
+mod uploads;
 mod value;
 
 use super::{Store, StoreError, StoreResult};

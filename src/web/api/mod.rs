@@ -8,7 +8,9 @@ pub mod extract;
 pub mod health;
 pub mod models;
 pub mod training;
+mod tus;
 pub mod upload;
+pub mod uploads;
 
 use super::state::AppState;
 use utoipa_axum::router::OpenApiRouter;
@@ -34,7 +36,7 @@ pub struct Parts {
 /// The routes, and their description built from the routes themselves.
 pub fn parts() -> Parts {
     let (quick, mut paths) = router().split_for_parts();
-    let (uploads, more) = upload::router().split_for_parts();
+    let (uploads, more) = upload::router().merge(uploads::router()).split_for_parts();
     paths.merge(more);
     Parts { quick, uploads, description: docs::describe(paths) }
 }

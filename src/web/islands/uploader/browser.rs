@@ -1,14 +1,17 @@
-//! The uploader's hands: reads files slice by slice, sends them, and hears how it goes. In the browser only.
+//! The uploader's hands: takes files, and reads them slice by slice. In the browser only.
 
-use super::state::{Item, Stage, Uploads, lines};
+use super::{
+    send::{cancel, send},
+    state::{Item, Stage, Uploads, lines},
+};
 use leptos::prelude::*;
 use llm_tuner_dataset::{Options, Validator, Verdict};
 use std::collections::HashMap;
-use wasm_bindgen::{JsCast, JsValue, closure::Closure, prelude::wasm_bindgen};
+use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    CustomEvent, Event, File, FormData, HtmlInputElement, ProgressEvent, ReadableStream,
-    ReadableStreamDefaultReader, ReadableWritablePair, WritableStream, XmlHttpRequest,
+    CustomEvent, Event, File, HtmlInputElement, ReadableStream, ReadableStreamDefaultReader,
+    ReadableWritablePair, WritableStream, XmlHttpRequest,
 };
 
 /// Bytes read at once: a few milliseconds of work between two chances for the page to breathe.
@@ -30,8 +33,10 @@ extern "C" {
 pub(super) struct Browser {
     /// The server's limit for one file.
     max_bytes: u64,
-    files: HashMap<usize, File>,
-    requests: HashMap<usize, XmlHttpRequest>,
+    pub(super) files: HashMap<usize, File>,
+    pub(super) requests: HashMap<usize, XmlHttpRequest>,
+    /// Where the server keeps what was sent of each.
+    pub(super) addresses: HashMap<usize, String>,
     next_key: usize,
     /// Files are read one after the other.
     reading: bool,
@@ -39,7 +44,8 @@ pub(super) struct Browser {
 
 impl Browser {
     pub(super) fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, files: HashMap::new(), requests: HashMap::new(), next_key: 0, reading: false }
+        let (files, requests, addresses) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { max_bytes, files, requests, addresses, next_key: 0, reading: false }
     }
 }
 
@@ -73,7 +79,8 @@ fn add(uploads: Uploads, file: File) {
     } else {
         Stage::Waiting
     };
-    let item = Item { key, name, bytes, stage: RwSignal::new(stage), found: RwSignal::new(Vec::new()) };
+    let (stage, found) = (RwSignal::new(stage), RwSignal::new(Vec::new()));
+    let item = Item { key, name, bytes, turn: StoredValue::new(0), stage, found };
     uploads.items.update(|items| items.push(item));
 }
 
@@ -174,93 +181,19 @@ async fn unpack(item: Item, file: &File, validator: &mut Validator) -> Result<Re
     }
 }
 
-pub(super) fn send(uploads: Uploads, item: Item) {
-    item.stage.set(Stage::Sending(0));
-    if request(uploads, item).is_err() {
-        failed(item, "The upload could not begin.");
-    }
-}
-
-fn sending(item: Item) -> bool {
-    matches!(item.stage.get_untracked(), Stage::Sending(_) | Stage::Finishing)
-}
-
-fn request(uploads: Uploads, item: Item) -> Result<(), JsValue> {
-    let Some(file) = uploads.browser.with_value(|browser| browser.files.get(&item.key).cloned()) else {
-        return Ok(());
-    };
-    let request = XmlHttpRequest::new()?;
-    request.open("POST", "/api/upload")?;
-    request.set_request_header("accept", "application/json")?;
-    let progress = Closure::<dyn Fn(ProgressEvent)>::new(move |event: ProgressEvent| {
-        let sent = (event.loaded() as u64).min(item.bytes);
-        if sending(item) {
-            item.stage.set(if sent >= item.bytes { Stage::Finishing } else { Stage::Sending(sent) });
-        }
-    });
-    request.upload()?.set_onprogress(Some(progress.as_ref().unchecked_ref()));
-    let ended = Closure::<dyn Fn()>::new({
-        let request = request.clone();
-        move || finish(uploads, item, &request)
-    });
-    // `loadend` comes in any case: answered, broken off or aborted.
-    request.set_onloadend(Some(ended.as_ref().unchecked_ref()));
-    let form = FormData::new()?;
-    form.append_with_blob_and_filename("files", &file, &item.name.get_value())?;
-    request.send_with_opt_form_data(Some(&form))?;
-    uploads.browser.update_value(|browser| {
-        browser.requests.insert(item.key, request);
-    });
-    // A handful of bytes for each upload, given up to the page's lifetime.
-    progress.forget();
-    ended.forget();
-    Ok(())
-}
-
 /// `undefined` where there is nothing of that name.
-fn get(value: &JsValue, name: &str) -> JsValue {
+pub(super) fn get(value: &JsValue, name: &str) -> JsValue {
     js_sys::Reflect::get(value, &name.into()).unwrap_or(JsValue::UNDEFINED)
 }
 
-fn finish(uploads: Uploads, item: Item, request: &XmlHttpRequest) {
-    if !sending(item) {
-        return;
-    }
-    let status = request.status().unwrap_or(0);
-    if status == 401 {
-        // The session is over: sign in, and come back here.
-        return go("/sign-in?next=%2Fdata");
-    }
-    let text = request.response_text().ok().flatten().unwrap_or_default();
-    let answer = js_sys::JSON::parse(&text).unwrap_or(JsValue::UNDEFINED);
-    let kept = get(&get(&get(&answer, "files"), "0"), "dataset_id").as_string();
-    let error = get(&answer, "error");
-    let message = get(&error, "message").as_string();
-    match (kept, message) {
-        (Some(id), _) => done(uploads, item, &id),
-        (None, Some(message)) => {
-            let next = get(&error, "next_step").as_string().unwrap_or_default();
-            item.stage.set(Stage::Failed(format!("{message} {next}")));
-        }
-        (None, None) if status == 0 => {
-            failed(item, "The connection was lost before the upload was complete.")
-        }
-        (None, None) => failed(item, "The server gave no answer that can be understood."),
-    }
-}
-
-fn failed(item: Item, message: &str) {
-    item.stage.set(Stage::Failed(format!("{message} Nothing was kept. Try again.")));
-}
-
-fn go(to: &str) {
+pub(super) fn go(to: &str) {
     if let Some(window) = web_sys::window() {
         // Navigating can only fail for a malformed address, and ours are not.
         let _ = window.location().assign(to);
     }
 }
 
-fn done(uploads: Uploads, item: Item, id: &str) {
+pub(super) fn done(uploads: Uploads, item: Item, id: &str) {
     item.stage.set(Stage::Done(id.to_owned()));
     if let [only] = uploads.items.get_untracked().as_slice()
         && only.key == item.key
@@ -290,5 +223,8 @@ pub(super) fn stop(uploads: Uploads, item: Item, forget: bool) {
     if let Some(request) = request.flatten() {
         // Aborting what is over already does nothing.
         let _ = request.abort();
+    }
+    if !forget {
+        cancel(uploads, item);
     }
 }

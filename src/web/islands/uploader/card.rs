@@ -12,7 +12,7 @@ pub(super) fn card(uploads: Uploads, item: Item) -> impl IntoView {
         item.found.get().into_iter().map(line).collect::<Vec<_>>()
     };
     view! {
-        <li class="card card-body grid gap-2">
+        <li class="card card-body grid grid-cols-1 gap-2">
             <div class="actions">
                 <strong class="ellipsis grow" title=name.clone()>{name.clone()}</strong>
                 <span class="muted t-12 figure">{format::bytes(item.bytes)}</span>
@@ -25,7 +25,7 @@ pub(super) fn card(uploads: Uploads, item: Item) -> impl IntoView {
             </div>
             <p class="t-13" role="status">{move || words(&stage(), item.bytes)}</p>
             <progress class="progress" aria-label="Progress" max="100" value=move || percent(&stage(), item.bytes)
-                hidden=move || !matches!(stage(), Stage::Checking(_) | Stage::Sending(_))></progress>
+                hidden=move || !matches!(stage(), Stage::Checking(_) | Stage::Sending(_) | Stage::Lost(_))></progress>
             <ul class="grid gap-1" hidden=move || item.found.get().is_empty()>{found}</ul>
         </li>
     }
@@ -46,7 +46,7 @@ fn again(stage: &Stage) -> &'static str {
 
 fn percent(stage: &Stage, bytes: u64) -> String {
     let done = match stage {
-        Stage::Checking(done) | Stage::Sending(done) => *done,
+        Stage::Checking(done) | Stage::Sending(done) | Stage::Lost(done) => *done,
         _ => 0,
     };
     (done.min(bytes) * 100 / bytes.max(1)).to_string()
@@ -59,6 +59,7 @@ fn words(stage: &Stage, bytes: u64) -> String {
         Stage::Asking => "Some rows need fixing. Nothing was sent yet.".to_owned(),
         Stage::Refused => "This file can't be trained on. Nothing was sent.".to_owned(),
         Stage::Sending(_) => format!("Uploading, {} %", percent(stage, bytes)),
+        Stage::Lost(_) => format!("Connection lost. Going on at {} %…", percent(stage, bytes)),
         Stage::Finishing => "Uploaded. The server reads it once more.".to_owned(),
         Stage::Done(_) => "Uploaded.".to_owned(),
         Stage::Failed(message) => message.clone(),

@@ -1,5 +1,5 @@
 //! The place to drop files. Without WASM it is a plain form to `/api/upload`; with it, each file is read and judged in
-//! the browser before a byte is sent, then sent with progress, cancel and retry.
+//! the browser before a byte is sent, then sent with progress and cancel, through lost connections (`send`).
 //!
 //! Nothing here decides what is kept: the server checks again. Views are of one shape each, whose texts and attributes
 //! change: every further shape is code that each visitor downloads.
@@ -7,6 +7,8 @@
 #[cfg(target_arch = "wasm32")]
 mod browser;
 mod card;
+#[cfg(target_arch = "wasm32")]
+mod send;
 mod state;
 
 use leptos::prelude::*;
@@ -34,6 +36,6 @@ pub fn Uploader(max_bytes: u64) -> impl IntoView {
             <p class="hint" id="files-hint">{hint}</p>
             <button class="btn btn-primary" hidden=move || live.get()>"Upload"</button>
         </form>
-        <ul class="grid gap-4 pt-4" aria-label="Files chosen here" hidden=move || uploads.items.get().is_empty()>{cards}</ul>
+        <ul class="grid grid-cols-1 gap-4 pt-4" aria-label="Files chosen here" hidden=move || uploads.items.get().is_empty()>{cards}</ul>
     }
 }

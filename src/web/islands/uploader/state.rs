@@ -21,6 +21,8 @@ pub(super) enum Stage {
     Refused,
     /// Bytes sent so far.
     Sending(u64),
+    /// The connection was lost after so many bytes. It goes on by itself.
+    Lost(u64),
     /// All bytes are sent; the server reads them.
     Finishing,
     /// Kept under this id.
@@ -50,6 +52,9 @@ pub(super) struct Item {
     pub key: usize,
     pub name: StoredValue<String>,
     pub bytes: u64,
+    /// Counts the tries to send it, so that one that was cancelled does not go on beside the next.
+    #[cfg(target_arch = "wasm32")]
+    pub turn: StoredValue<u32>,
     pub stage: RwSignal<Stage>,
     pub found: RwSignal<Vec<Line>>,
 }
@@ -84,7 +89,7 @@ impl Uploads {
     /// Sends the file, whatever was found in it; also after a failure.
     pub(super) fn send(self, item: Item) {
         #[cfg(target_arch = "wasm32")]
-        super::browser::send(self, item);
+        super::send::send(self, item);
         #[cfg(not(target_arch = "wasm32"))]
         let _ = item;
     }

@@ -231,7 +231,7 @@ impl LoadedModel {
                 vec![Part::Prompt(template.render_completion_prompt(text))]
             }
             (Prompt::Completion(text), Kind::Chat) => {
-                template.render_prompt(&[Message { role: Role::User, content: text.clone() }])
+                template.render_prompt(&[Message::new(Role::User, text)])
             }
             (Prompt::Chat(messages), Kind::Chat) => template.render_prompt(messages),
             (Prompt::Chat(messages), kind) => {

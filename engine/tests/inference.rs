@@ -44,7 +44,7 @@ fn a_trained_model_answers_as_it_was_taught() {
     assert!(pieces.iter().all(|piece| !piece.contains('\u{fffd}')), "no broken characters: {pieces:?}");
 
     // A conversation is put to a completion model in its own way.
-    let chat = Prompt::Chat(vec![Message { role: Role::User, content: "say blue".into() }]);
+    let chat = Prompt::Chat(vec![Message::new(Role::User, "say blue")]);
     assert_eq!(generate(&model, chat, &greedy).0.text, "it is blue, naïve 🙂 blue");
 
     let stop = GenerateParams { stop: vec![", na".into()], ..greedy.clone() };

@@ -67,7 +67,7 @@ struct Slot {
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Turn {
-    /// `system`, `user` or `assistant`.
+    /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
     pub content: String,
 }
@@ -410,11 +410,11 @@ fn check(question: &Question) -> ServiceResult<(Prompt, GenerateParams)> {
         .iter()
         .map(|turn| {
             let role = serde_json::from_value(serde_json::Value::String(turn.role.clone())).ok()?;
-            Some(Message { role, content: turn.content.clone() })
+            Some(Message::new(role, turn.content.clone()))
         })
         .collect();
     if messages.is_none() {
-        wrong("messages", "A message's role is system, user or assistant.");
+        wrong("messages", "A message's role is system, user, assistant or tool.");
     }
     let prompt = match messages {
         Some(messages) if !messages.is_empty() => Prompt::Chat(messages),

@@ -154,10 +154,12 @@ fn to_engine(example: Example<'_>) -> Row {
                 .map(|message| Message {
                     role: match message.role {
                         DatasetRole::System => Role::System,
+                        DatasetRole::User => Role::User,
                         DatasetRole::Assistant => Role::Assistant,
-                        _ => Role::User,
+                        DatasetRole::Tool => Role::Tool,
                     },
                     content: message.content.into_owned(),
+                    weight: message.weight,
                 })
                 .collect(),
         ),

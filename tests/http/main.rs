@@ -5,5 +5,6 @@
 mod app;
 mod datasets;
 mod every_route;
+mod training;
 mod uploads;
 mod visibility;

@@ -224,16 +224,32 @@ const MORE: [(&str, &str, &str); 14] = [
     ("checkpoint_steps", "Steps between checkpoints", "Empty: about ten in a run."),
 ];
 
+/// What an empty field means where the plan chooses the value.
+const AUTOMATIC: &str = "automatic";
+
 fn settings_section(typed: &Typed, errors: &BTreeMap<String, String>) -> impl IntoView + use<> {
     let nano = typed.get("base_model") == "nano" || typed.get("base_model").is_empty();
-    let defaults = Hyperparameters::defaults_for(if nano { Preset::Nano } else { Preset::Lora }).to_strings();
+    let preset = if nano { Preset::Nano } else { Preset::Lora };
+    let mut defaults = Hyperparameters::defaults_for(preset).to_strings();
+    defaults.insert("max_sequence_length".to_owned(), AUTOMATIC.to_owned());
+    if nano {
+        defaults.insert("epochs".to_owned(), AUTOMATIC.to_owned());
+    }
     let one = |name: &'static str, label: &'static str, hint: &'static str| {
         field(typed, errors, name, label, hint, defaults.get(name).cloned())
     };
     let first = [
-        one("epochs", "Epochs", "Passes over the data."),
+        one(
+            "epochs",
+            "Epochs",
+            if nano { "Passes over the data. Empty: chosen for your data." } else { "Passes over the data." },
+        ),
         one("learning_rate", "Learning rate", "How far each step goes."),
-        one("max_sequence_length", "Maximum length", "In tokens; longer rows are cut."),
+        one(
+            "max_sequence_length",
+            "Maximum length",
+            "In tokens; longer rows are cut. Empty: chosen for your data.",
+        ),
     ];
     let choice = |name: &'static str, label: &'static str, options: &[(&str, &str)]| {
         let options = options.iter().map(|(value, label)| SelectOption::new(*value, *label)).collect();
@@ -339,6 +355,14 @@ fn check_button() -> impl IntoView {
     view! { <button class="btn btn-quiet no-js" formmethod="get" formaction="/training/new" formnovalidate>"Check again"</button> }
 }
 
+/// A setting's value, and why it was chosen where the person left it open.
+fn explained(plan: &Plan, setting: &str, value: String) -> String {
+    match plan.automatic.iter().find(|one| one.setting == setting) {
+        Some(chosen) => format!("{value}, automatic: {}", chosen.reason),
+        None => value,
+    }
+}
+
 fn plan_view(typed: &Typed, plan: &Plan) -> AnyView {
     let spec = &plan.spec;
     let length = match spec.hyperparameters.get("max_steps") {
@@ -352,13 +376,17 @@ fn plan_view(typed: &Typed, plan: &Plan) -> AnyView {
         Some(free) => format!("{} of {} free", format::bytes(plan.memory_bytes), format::bytes(free)),
         None => format::bytes(plan.memory_bytes),
     };
+    let max_length =
+        format!("{} tokens", format::integer(u64::from(plan.hyperparameters.max_sequence_length)));
     let text = |text: String| text.into_any();
     let facts: Vec<(String, AnyView)> = vec![
+        ("Trained for".into(), text(explained(plan, "epochs", length.clone()))),
         ("Rows".into(), text(format::integer(plan.rows))),
         ("Tokens an epoch".into(), text(format::integer(plan.tokens_per_epoch))),
+        ("Maximum length".into(), text(explained(plan, "max_sequence_length", max_length))),
         ("Rows cut".into(), text(format::percent(plan.truncated_share))),
         ("Steps".into(), text(format::integer(plan.steps))),
-        ("Trained".into(), text(format!("{} parameters", format::compact(plan.trainable_parameters)))),
+        ("Trained weights".into(), text(format::compact(plan.trainable_parameters))),
         ("Memory".into(), text(memory)),
         (
             "Time".into(),

@@ -130,7 +130,9 @@ fn conversations() {
             Code::NameNotLearned,
         ),
         (
-            chat(&format!("{user}, {{\"role\": \"assistant\", \"content\": \"I look.\", \"tool_calls\": [{{}}]}}")),
+            chat(&format!(
+                "{user}, {{\"role\": \"assistant\", \"content\": \"I look.\", \"tool_calls\": [{{}}]}}"
+            )),
             Code::ToolCallNotLearned,
         ),
         (chat(&format!("{user}, {assistant}, {user}")), Code::LastMessageNotAnswer),

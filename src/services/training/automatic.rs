@@ -62,7 +62,7 @@ pub fn nano_epochs(sequences: u64, tokens: u64, settings: &Hyperparameters) -> (
     let by_steps = NANO_STEPS * per_step / sequences.max(1) as f64;
     let by_tokens = NANO_TOKENS / tokens.max(1) as f64;
     let (epochs, reason) = [
-        (by_steps, "about as many steps as a small task takes"),
+        (by_steps, "enough steps to learn a small task"),
         (by_tokens, "as much as a processor gets through in a few minutes"),
         (NANO_EPOCHS, "few rows, often repeated"),
     ]

@@ -21,6 +21,7 @@ pub enum Example<'a> {
 pub struct Message<'a> {
     pub role: Role,
     pub content: Cow<'a, str>,
+    /// Kept in what is written, and not read by training: the check says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Cow<'a, str>>,
     /// 0: the model reads this answer and does not learn it. 1 or absent: it learns it.

@@ -142,6 +142,8 @@ codes! {
     EmptyPrompt = "empty_prompt", Advice, None, "Empty prompts";
     MissingSystemMessage = "missing_system_message", Advice, None, "A system message in some conversations only";
     LastMessageNotAnswer = "last_message_not_answer", Advice, None, "Conversations that end with a question";
+    NameNotLearned = "name_not_learned", Advice, None, "Names beside the role";
+    ToolCallNotLearned = "tool_call_not_learned", Advice, None, "Calls of tools";
     IdenticalAnswers = "identical_answers", Advice, None, "All answers are the same";
     OneSidedAnswers = "one_sided_answers", Advice, None, "One answer dominates";
     CommonPromptPrefix = "common_prompt_prefix", Advice, None, "All prompts begin alike";

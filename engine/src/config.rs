@@ -88,12 +88,12 @@ impl Default for Gpt2Config {
 }
 
 impl Gpt2Config {
-    /// The built-in preset for training from nothing on a CPU: 4 layers, 192 wide, 512 tokens of context.
-    /// Token 0 begins and ends a document, as in the tokenizers that the engine trains itself.
+    /// The built-in preset for training from nothing on a CPU: 4 layers, 192 wide, at most 1,024 tokens of context
+    /// (a job makes it as long as its longest sequence). Token 0 begins and ends a document, as in the tokenizers that the engine trains itself.
     pub fn nano(vocab_size: usize) -> Self {
         Self {
             vocab_size,
-            n_positions: 512,
+            n_positions: 1024,
             n_embd: 192,
             n_layer: 4,
             n_head: 6,

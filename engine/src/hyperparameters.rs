@@ -77,7 +77,8 @@ pub struct Hyperparameters {
     /// Passes whose gradients are added up before one optimizer step.
     pub gradient_accumulation_steps: u32,
     pub length: TrainingLength,
-    /// In tokens; longer rows are cut.
+    /// In tokens; longer rows are cut. The default is for plain text, whose windows have this length; who knows the
+    /// rows' lengths sets it by them.
     pub max_sequence_length: u32,
     pub weight_decay: f64,
     /// Share of all steps during which the learning rate rises from 0.
@@ -145,7 +146,7 @@ impl Hyperparameters {
             batch_size: 8,
             gradient_accumulation_steps: 1,
             length: TrainingLength::Epochs(6.0),
-            max_sequence_length: 128,
+            max_sequence_length: 256,
             weight_decay: 0.01,
             warmup_ratio: 0.03,
             lr_scheduler: LrScheduler::Cosine,

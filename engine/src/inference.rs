@@ -89,6 +89,17 @@ impl Default for GenerateParams {
     }
 }
 
+impl GenerateParams {
+    /// What suits models trained on this kind of data: an answer is the most likely one, while text has to be drawn,
+    /// because a small model that always takes the most likely token soon repeats itself.
+    pub fn for_kind(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self { temperature: 0.7, top_p: 0.9, ..Self::default() },
+            Kind::Completion | Kind::Chat => Self::default(),
+        }
+    }
+}
+
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -231,7 +242,7 @@ impl LoadedModel {
                 vec![Part::Prompt(template.render_completion_prompt(text))]
             }
             (Prompt::Completion(text), Kind::Chat) => {
-                template.render_prompt(&[Message { role: Role::User, content: text.clone() }])
+                template.render_prompt(&[Message::new(Role::User, text)])
             }
             (Prompt::Chat(messages), Kind::Chat) => template.render_prompt(messages),
             (Prompt::Chat(messages), kind) => {

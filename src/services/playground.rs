@@ -67,7 +67,7 @@ struct Slot {
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Turn {
-    /// `system`, `user` or `assistant`.
+    /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
     pub content: String,
 }
@@ -86,9 +86,10 @@ pub struct Question {
     pub messages: Vec<Turn>,
     /// 1 to 2,048; 256 by default.
     pub max_new_tokens: Option<usize>,
-    /// 0 to 2; 0 always takes the most likely token. 0 by default.
+    /// 0 to 2; 0 always takes the most likely token. By default 0, and 0.7 for a model of plain text, which would
+    /// only repeat itself.
     pub temperature: Option<f32>,
-    /// Above 0, to 1; 1 by default.
+    /// Above 0, to 1; by default 1, and 0.9 for a model of plain text.
     pub top_p: Option<f32>,
     /// 0 keeps all; 0 by default.
     pub top_k: Option<usize>,
@@ -100,6 +101,22 @@ pub struct Question {
     pub seed: Option<u64>,
 }
 
+impl Question {
+    /// What was asked for, and where nothing was, what suits a model of this kind.
+    fn params(&self, kind: Kind) -> GenerateParams {
+        let defaults = GenerateParams::for_kind(kind);
+        GenerateParams {
+            max_new_tokens: self.max_new_tokens.unwrap_or(defaults.max_new_tokens),
+            temperature: self.temperature.unwrap_or(defaults.temperature),
+            top_p: self.top_p.unwrap_or(defaults.top_p),
+            top_k: self.top_k.unwrap_or(defaults.top_k),
+            repetition_penalty: self.repetition_penalty.unwrap_or(defaults.repetition_penalty),
+            stop: self.stop.clone(),
+            seed: self.seed.unwrap_or(defaults.seed),
+        }
+    }
+}
+
 /// A piece of an answer, or its end.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece {
@@ -109,11 +126,13 @@ pub enum Piece {
 }
 
 /// What a person needs to know to talk to a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Talk {
     pub model: TalkModel,
     /// `chat`, `completion` or `text`: what the model was trained on.
     pub kind: &'static str,
+    /// How it answers where nothing else is asked for.
+    pub defaults: GenerateParams,
     pub has_base: bool,
 }
 
@@ -147,13 +166,15 @@ impl Playground {
     pub async fn talk(&self, actor: &Actor, id: &str) -> ServiceResult<Talk> {
         let model = self.own(actor, id).await?;
         let loaded = self.open(&model, Side::Tuned).await?;
-        let kind = match loaded.template().kind {
+        let trained_on = loaded.template().kind;
+        let kind = match trained_on {
             Kind::Chat => "chat",
             Kind::Completion => "completion",
             Kind::Text => "text",
         };
         Ok(Talk {
             kind,
+            defaults: GenerateParams::for_kind(trained_on),
             has_base: has_base(&model),
             model: TalkModel { id: model.id.to_string(), name: model.name, base_name: model.base_name },
         })
@@ -171,8 +192,9 @@ impl Playground {
                 "This model was trained from nothing: it has no base.",
             ));
         }
-        let (prompt, params) = check(question)?;
+        let prompt = check(question)?;
         let loaded = self.open(&model, question.side).await?;
+        let params = question.params(loaded.template().kind);
         let (sender, receiver) = mpsc::channel(64);
         let permits = Arc::clone(&self.permits);
         tokio::spawn(async move {
@@ -368,7 +390,7 @@ fn answer(loaded: &LoadedModel, prompt: &Prompt, params: &GenerateParams, sender
 }
 
 /// All mistakes at once.
-fn check(question: &Question) -> ServiceResult<(Prompt, GenerateParams)> {
+fn check(question: &Question) -> ServiceResult<Prompt> {
     use crate::domain::field::FieldError;
     let mut errors = Vec::new();
     let mut wrong = |field: &str, message: &str| errors.push(FieldError::new(field, message));
@@ -380,16 +402,8 @@ fn check(question: &Question) -> ServiceResult<(Prompt, GenerateParams)> {
     if length > MAX_PROMPT {
         wrong("prompt", "A prompt has at most 100,000 characters.");
     }
-    let defaults = GenerateParams::default();
-    let params = GenerateParams {
-        max_new_tokens: question.max_new_tokens.unwrap_or(defaults.max_new_tokens),
-        temperature: question.temperature.unwrap_or(defaults.temperature),
-        top_p: question.top_p.unwrap_or(defaults.top_p),
-        top_k: question.top_k.unwrap_or(defaults.top_k),
-        repetition_penalty: question.repetition_penalty.unwrap_or(defaults.repetition_penalty),
-        stop: question.stop.clone(),
-        seed: question.seed.unwrap_or(defaults.seed),
-    };
+    // The defaults are within their bounds, whatever the model.
+    let params = question.params(Kind::Chat);
     if !(1..=2_048).contains(&params.max_new_tokens) {
         wrong("max_new_tokens", "New tokens are 1 to 2,048.");
     }
@@ -410,15 +424,15 @@ fn check(question: &Question) -> ServiceResult<(Prompt, GenerateParams)> {
         .iter()
         .map(|turn| {
             let role = serde_json::from_value(serde_json::Value::String(turn.role.clone())).ok()?;
-            Some(Message { role, content: turn.content.clone() })
+            Some(Message::new(role, turn.content.clone()))
         })
         .collect();
     if messages.is_none() {
-        wrong("messages", "A message's role is system, user or assistant.");
+        wrong("messages", "A message's role is system, user, assistant or tool.");
     }
     let prompt = match messages {
         Some(messages) if !messages.is_empty() => Prompt::Chat(messages),
         _ => Prompt::Completion(question.prompt.clone()),
     };
-    if errors.is_empty() { Ok((prompt, params)) } else { Err(ServiceError::Invalid(errors)) }
+    if errors.is_empty() { Ok(prompt) } else { Err(ServiceError::Invalid(errors)) }
 }

@@ -7,5 +7,6 @@ mod datasets;
 mod every_route;
 mod headers;
 mod resumable;
+mod training;
 mod uploads;
 mod visibility;

@@ -47,6 +47,14 @@ fn message<'a>(turn: Turn<'a>, number: usize, format: Format, sink: &mut dyn Sin
     }
     let role = role(turn.role, number, format, sink)?;
     let content = content(turn.content, rare.calls_tool, number, role, sink)?;
+    if rare.calls_tool {
+        sink.finding(Code::ToolCallNotLearned, Some("tool_calls"), &|| {
+            format!(
+                "Message {number} calls a tool beside what it says; training reads the text only. Where the model \
+                 shall learn the call, write it into the content."
+            )
+        });
+    }
     let weight = match rare.weight {
         None | Some(Value::Null) => None,
         Some(Value::Number(weight)) if weight.as_u64().is_some_and(|weight| weight <= 1) => {
@@ -61,7 +69,15 @@ fn message<'a>(turn: Turn<'a>, number: usize, format: Format, sink: &mut dyn Sin
     };
     let name = match rare.name {
         None | Some(Value::Null) => None,
-        Some(Value::Text(name)) => Some(without_nul(name, sink)),
+        Some(Value::Text(name)) => {
+            sink.finding(Code::NameNotLearned, Some("name"), &|| {
+                format!(
+                    "Message {number} has a name beside its role, which training does not read. Where the model shall \
+                     know it, write it into the content."
+                )
+            });
+            Some(without_nul(name, sink))
+        }
         Some(other) => {
             sink.finding(Code::WrongType, Some("name"), &|| {
                 format!("The name in message {number} is {}; it must be text.", other.kind())

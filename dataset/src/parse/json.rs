@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
@@ -84,6 +85,23 @@ impl<'a> Turn<'a> {
 
     fn rare(&mut self) -> &mut Rare<'a> {
         self.rare.get_or_insert_default()
+    }
+}
+
+/// Of `tool_calls` and `function_call`: a list of calls, or one call. Many files write an empty list or null.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Call {
+    List(Vec<IgnoredAny>),
+    One(Option<IgnoredAny>),
+}
+
+impl Call {
+    fn is_one(&self) -> bool {
+        match self {
+            Call::List(calls) => !calls.is_empty(),
+            Call::One(call) => call.is_some(),
+        }
     }
 }
 
@@ -258,7 +276,7 @@ impl<'de> Visitor<'de> for TurnSeed {
                 "name" => turn.rare().name = Some(object.next_value_seed(ValueSeed)?),
                 "weight" => turn.rare().weight = Some(object.next_value_seed(ValueSeed)?),
                 "tool_calls" | "function_call" => {
-                    turn.rare().calls_tool = object.next_value_seed(ValueSeed)? != Value::Null;
+                    turn.rare().calls_tool |= object.next_value::<Call>()?.is_one();
                 }
                 // Of no use to the text itself, and nobody's mistake.
                 "tool_call_id" | "refusal" | "audio" | "annotations" | "id" | "timestamp" => {

@@ -100,7 +100,7 @@ fn conversations() {
         (chat(&format!("{{\"role\": \"king\", \"content\": \"u\"}}, {assistant}")), Code::UnrecognizedRole),
         (chat(&format!("{user}, {{\"role\": \"assistant\", \"content\": null}}")), Code::MissingContent),
         (
-            chat(&format!("{user}, {{\"role\": \"assistant\", \"content\": null, \"tool_calls\": []}}")),
+            chat(&format!("{user}, {{\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{{}}]}}")),
             Code::MissingContent,
         ),
         (chat(&format!("{user}, {{\"role\": \"assistant\", \"content\": \"\"}}")), Code::EmptyAnswer),
@@ -124,6 +124,16 @@ fn conversations() {
         (
             chat(&format!("{{\"role\": \"user\", \"content\": \"h\", \"mood\": 1}}, {assistant}")),
             Code::MessageUnrecognizedKey,
+        ),
+        (
+            chat(&format!("{{\"role\": \"user\", \"content\": \"h\", \"name\": \"Ann\"}}, {assistant}")),
+            Code::NameNotLearned,
+        ),
+        (
+            chat(&format!(
+                "{user}, {{\"role\": \"assistant\", \"content\": \"I look.\", \"tool_calls\": [{{}}]}}"
+            )),
+            Code::ToolCallNotLearned,
         ),
         (chat(&format!("{user}, {assistant}, {user}")), Code::LastMessageNotAnswer),
         (chat(&format!("{{\"role\": \"user\", \"content\": \"\"}}, {assistant}")), Code::EmptyPrompt),

@@ -59,6 +59,19 @@ fn chat_with_names_and_weights() {
     assert_eq!(messages.len(), 5);
 }
 
+/// What the engine's rows know of a message, under the names that they have there.
+#[test]
+fn tools_and_weights_reach_the_engine() {
+    let text = r#"{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "I look.", "weight": 0,
+        "tool_calls": []}, {"role": "function", "content": "3"}, {"role": "assistant", "content": "3"}]}"#;
+    let example = first(text, Container::Json, Format::Chat);
+    assert_eq!(
+        serde_json::to_string(&example).unwrap(),
+        r#"{"messages":[{"role":"user","content":"u"},{"role":"assistant","content":"I look.","weight":0},{"role":"tool","content":"3"},{"role":"assistant","content":"3"}]}"#
+    );
+    assert!(report(text).group(Code::ToolCallNotLearned).is_none(), "an empty list calls nothing");
+}
+
 #[test]
 fn tools_speak_after_the_assistant() {
     let text = r#"{"messages": [{"role": "user", "content": "u"}, {"role": "assistant", "content": "I look."}, {"role": "tool", "content": "3", "tool_call_id": "x"}, {"role": "assistant", "content": "3"}]}"#;

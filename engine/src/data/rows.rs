@@ -32,10 +32,25 @@ pub enum Row {
     Chat(Vec<Message>),
 }
 
+/// One turn of a conversation. Other keys, such as `name`, are not read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     pub role: Role,
     pub content: String,
+    /// 0: the model reads this answer and does not learn it. 1 or absent: it learns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u8>,
+}
+
+impl Message {
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into(), weight: None }
+    }
+
+    /// Whether this is an answer that counts in the loss.
+    pub fn learned(&self) -> bool {
+        self.role == Role::Assistant && self.weight != Some(0)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +59,8 @@ pub enum Role {
     System,
     User,
     Assistant,
+    /// What a tool answered; the model reads it and does not learn it.
+    Tool,
 }
 
 /// Why training data cannot be used.
@@ -127,9 +144,14 @@ impl Row {
                 serde_json::from_value(item).map_err(|error| format!("message {}: {error}", i + 1))
             })
             .collect::<Result<Vec<Message>, _>>()?;
-        let answered = messages.iter().any(|m| m.role == Role::Assistant && !m.content.trim().is_empty());
-        if !answered {
-            return Err("no message of the role \"assistant\": there is nothing to learn".into());
+        if let Some(at) = messages.iter().position(|m| m.weight.is_some_and(|weight| weight > 1)) {
+            return Err(format!("message {}: \"weight\" must be 0 or 1", at + 1));
+        }
+        if !messages.iter().any(|m| m.learned() && !m.content.trim().is_empty()) {
+            return Err(
+                "no message of the role \"assistant\" with a weight other than 0: there is nothing to learn"
+                    .into(),
+            );
         }
         Ok(Self::Chat(messages))
     }
@@ -253,6 +275,11 @@ mod tests {
             (r#"{"messages":{}}"#, "must be a list"),
             (r#"{"messages":[{"role":"robot","content":""}]}"#, "message 1"),
             (r#"{"messages":[{"role":"user","content":"hi"}]}"#, "assistant"),
+            (r#"{"messages":[{"role":"assistant","content":"a","weight":0}]}"#, "other than 0"),
+            (
+                r#"{"messages":[{"role":"assistant","content":"a","weight":2}]}"#,
+                "message 1: \"weight\" must be",
+            ),
             (r#"{"text":"a","prompt":"b"}"#, "exclude each other"),
         ] {
             let message = Row::parse(line).unwrap_err();

@@ -21,6 +21,9 @@ pub struct Template {
     pub prompt: String,
     pub system: String,
     pub user: String,
+    /// Models made before tools could speak have none.
+    #[serde(default = "tool_turn")]
+    pub tool: String,
     /// What precedes an answer in a conversation.
     pub assistant: String,
     /// Text that ends an answer, besides the end-of-text token.
@@ -46,6 +49,7 @@ impl Template {
             prompt: "{content}\n###\n".into(),
             system: "System:\n{content}\n\n".into(),
             user: "User:\n{content}\n\n".into(),
+            tool: tool_turn(),
             assistant: "Assistant:\n".into(),
             stop: match kind {
                 Kind::Text => Vec::new(),
@@ -86,17 +90,20 @@ impl Template {
             match message.role {
                 Role::System => parts.push(Part::Prompt(fill(&self.system, &message.content))),
                 Role::User => parts.push(Part::Prompt(fill(&self.user, &message.content))),
+                Role::Tool => parts.push(Part::Prompt(fill(&self.tool, &message.content))),
                 Role::Assistant => {
+                    let (content, learned) = (message.content.clone(), message.learned());
                     parts.push(Part::Prompt(self.assistant.clone()));
-                    parts.push(Part::Answer(message.content.clone()));
-                    parts.push(Part::End { learned: true });
+                    parts.push(if learned { Part::Answer(content) } else { Part::Prompt(content) });
+                    parts.push(Part::End { learned });
                 }
             }
         }
         parts
     }
 
-    /// The fixed text of the template, so that a tokenizer trained on the data knows it.
+    /// The fixed text of the template, so that a tokenizer trained on the data knows it. Tools are rare, and what
+    /// announces them is not worth a token of its own.
     pub fn literals(&self) -> Vec<String> {
         let used: &[&String] = match self.kind {
             Kind::Text => &[],
@@ -120,14 +127,19 @@ impl Template {
         };
         Some(format!(
             "{{% for message in messages %}}{{% if message['role'] == 'system' %}}{}{{% elif message['role'] == \
-             'user' %}}{}{{% else %}}{{{{ '{}' + message['content'] + '{END_OF_TEXT}' }}}}{{% endif %}}\
-             {{% endfor %}}{{% if add_generation_prompt %}}{{{{ '{}' }}}}{{% endif %}}",
+             'user' %}}{}{{% elif message['role'] == 'tool' %}}{}{{% else %}}{{{{ '{}' + message['content'] + \
+             '{END_OF_TEXT}' }}}}{{% endif %}}{{% endfor %}}{{% if add_generation_prompt %}}{{{{ '{}' }}}}{{% endif %}}",
             turn(&self.system),
             turn(&self.user),
+            turn(&self.tool),
             quote(&self.assistant),
             quote(&self.assistant),
         ))
     }
+}
+
+fn tool_turn() -> String {
+    "Tool:\n{content}\n\n".into()
 }
 
 fn fill(template: &str, content: &str) -> String {
@@ -154,9 +166,40 @@ mod tests {
     }
 
     #[test]
+    fn tools_and_answers_of_weight_0_are_read_and_not_learned() {
+        let line = r#"{"messages": [{"role": "user", "content": "How warm?"},
+            {"role": "assistant", "content": "I look.", "weight": 0},
+            {"role": "tool", "name": "thermometer", "content": "21"},
+            {"role": "assistant", "content": "21 degrees.", "weight": 1}]}"#;
+        let parts = Template::for_kind(Kind::Chat).render(&Row::parse(line).unwrap());
+        let prompt = |text: &str| Part::Prompt(text.into());
+        assert_eq!(
+            parts,
+            [
+                prompt("User:\nHow warm?\n\n"),
+                prompt("Assistant:\n"),
+                prompt("I look."),
+                Part::End { learned: false },
+                prompt("Tool:\n21\n\n"),
+                prompt("Assistant:\n"),
+                Part::Answer("21 degrees.".into()),
+                Part::End { learned: true },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_template_of_a_model_made_before_tools_is_read() {
+        let mut saved = serde_json::to_value(Template::for_kind(Kind::Chat)).unwrap();
+        saved.as_object_mut().unwrap().remove("tool");
+        let template: Template = serde_json::from_value(saved).unwrap();
+        assert_eq!(template, Template::for_kind(Kind::Chat));
+    }
+
+    #[test]
     fn a_conversations_prompt_is_the_beginning_of_its_row() {
         let template = Template::for_kind(Kind::Chat);
-        let turn = |role, content: &str| Message { role, content: content.into() };
+        let turn = |role, content: &str| Message::new(role, content);
         let messages = vec![turn(Role::System, "Be brief."), turn(Role::User, "Hi")];
         let mut whole = messages.clone();
         whole.push(turn(Role::Assistant, "Hello"));

@@ -18,7 +18,7 @@ use crate::files::record::DataFile;
 use crate::hyperparameters::{Base, FieldError, Hyperparameters};
 use crate::lora::LoraConfig;
 use crate::model::Model;
-use crate::tokenizer::{DEFAULT_VOCAB_SIZE, TRAINING_SAMPLE_BYTES, Tokenizer};
+use crate::tokenizer::{TRAINING_SAMPLE_BYTES, Tokenizer};
 
 /// All that training needs beside the model itself.
 pub struct Prepared {
@@ -62,13 +62,7 @@ pub fn prepare(
         (Some(checkpoint), Base::Nano) => checkpoint.tokenizer()?,
         (None, Base::Nano) => {
             report.log("Training a tokenizer on the data.");
-            let literals = template.literals();
-            // As often as rows have them, so that they become few tokens.
-            let texts = channels
-                .sample
-                .iter()
-                .flat_map(|text| std::iter::once(text.as_str()).chain(literals.iter().map(String::as_str)));
-            Tokenizer::train(texts, DEFAULT_VOCAB_SIZE)?
+            Tokenizer::for_data(&channels.sample, &template)?
         }
     };
     drop(channels.sample);
@@ -88,6 +82,10 @@ pub fn prepare(
             hyperparameters.max_sequence_length, config.n_positions
         ));
         hyperparameters.max_sequence_length = config.n_positions as u32;
+    }
+    if base == Base::Nano {
+        // What lies beyond the longest sequence would never be trained, and answers would end in noise.
+        config.n_positions = hyperparameters.max_sequence_length as usize;
     }
 
     let max_length = hyperparameters.max_sequence_length as usize;

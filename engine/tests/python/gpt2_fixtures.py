@@ -148,4 +148,5 @@ def main():
         steps_case(out / "steps" / optimizer, 20, optimizer)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -113,11 +113,13 @@ fn nano() -> Base {
         key: "nano".to_owned(),
         base: BaseModel::Nano,
         name: "nano".to_owned(),
-        about: "Built in. A small model that learns your data from nothing, in minutes, on any machine."
+        about: "Built in. A small model, of two to three million parameters, that learns your data from nothing, \
+                in minutes, on any machine."
             .to_owned(),
         family: "GPT-2",
         licence: "No weights: none needed".to_owned(),
-        parameters: Some(Gpt2Config::nano(1_024).parameter_count() as u64),
+        // The data decides: on the vocabulary and on the longest row.
+        parameters: None,
         bytes: 0,
         config: None,
         directory: None,

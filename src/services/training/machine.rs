@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 /// Rows and length of the measured batch: as nano's usual ones.
 const ROWS: usize = 16;
 const LENGTH: usize = 48;
-/// Measured steps, after one to warm up.
-const STEPS: u32 = 3;
+/// Measured steps, after one to warm up. The fastest counts: others may have waited for something else on this machine.
+const STEPS: u32 = 5;
 
 /// Floating-point operations of training a second, as the engine reaches them on its smallest model. Larger models do
 /// somewhat better: a time reckoned from it is on the safe side. Takes a tenth of a second, once.
@@ -36,12 +36,13 @@ fn measure() -> Option<f64> {
         Some(())
     };
     step()?;
-    let begin = std::time::Instant::now();
+    let mut fastest = f64::INFINITY;
     for _ in 0..STEPS {
+        let begin = std::time::Instant::now();
         step()?;
+        fastest = fastest.min(begin.elapsed().as_secs_f64());
     }
-    let seconds = begin.elapsed().as_secs_f64();
-    Some(per_token * (ROWS * LENGTH) as f64 * f64::from(STEPS) / seconds.max(1e-6))
+    Some(per_token * (ROWS * LENGTH) as f64 / fastest.max(1e-6))
 }
 
 /// Forward 2 operations a weight, backward 2 for the inputs and 2 for each trained weight (Kaplan et al. 2020, §2.1;

@@ -1,8 +1,10 @@
 //! Training jobs as a person sees them: plan, start, watch, stop, delete. Who runs them is the supervisor.
 //!
 //! - [`bases`] what a job can start from   - [`plan`] what it will take, before it starts
+//! - [`automatic`] settings chosen by the data
 //! - [`names`] the job's name              - `tokens`, `machine`: what the plan counts and measures
 
+pub mod automatic;
 pub mod bases;
 mod machine;
 pub mod names;
@@ -56,6 +58,13 @@ pub struct Request {
     pub accept_warnings: bool,
     /// Of the form that was filled in: a second press of the button starts nothing new.
     pub idempotency_key: String,
+}
+
+impl Request {
+    /// Whether the person gave this hyperparameter a value.
+    fn sets(&self, name: &str) -> bool {
+        self.hyperparameters.get(name).is_some_and(|value| !matches!(value.trim(), "" | "\"\""))
+    }
 }
 
 impl Training {

@@ -3,6 +3,7 @@
 
 use super::{
     Request,
+    automatic::{self, Automatic},
     bases::Base,
     machine, names,
     tokens::{Counter, Counts},
@@ -26,7 +27,7 @@ use llm_tuner_engine::{
     config::Gpt2Config,
     data::rows::Kind,
     files::huggingface,
-    hyperparameters::{self, Hyperparameters},
+    hyperparameters::{self, Hyperparameters, TrainingLength},
     lora::LoraConfig,
     memory::{adapter_weights, training_memory_bytes},
 };
@@ -49,6 +50,8 @@ const MAX_DATASETS: usize = 20;
 pub struct Plan {
     pub spec: JobSpec,
     pub hyperparameters: Hyperparameters,
+    /// Settings that the person left open and that were chosen by the data.
+    pub automatic: Vec<Automatic>,
     /// Rows trained on, the held-out ones not counted.
     pub rows: u64,
     pub tokens_per_epoch: u64,
@@ -92,9 +95,9 @@ impl Planner {
         let (tokenizer, config) = self.base_files(&base).await?;
         let counts = self.counter.count(&self.storage, &datasets, tokenizer).await?;
         let config = config.unwrap_or_else(|| Gpt2Config::nano(counts.vocabulary));
-        let max_length = settings.max_sequence_length as usize;
-        if max_length > config.n_positions {
-            let message = format!("{} reads at most {} tokens at once.", base.name, config.n_positions);
+        let limit = u32::try_from(config.n_positions).unwrap_or(u32::MAX);
+        if request.sets("max_sequence_length") && settings.max_sequence_length > limit {
+            let message = format!("{} reads at most {limit} tokens at once.", base.name);
             return Err(ServiceError::invalid("max_sequence_length", message));
         }
         // A sample with held-out rows of its own holds out those, and trains on all the others.
@@ -102,7 +105,8 @@ impl Planner {
             dataset.sample.as_deref().is_some_and(|sample| samples::held_out(sample).is_some())
         });
         let share = if own { 0.0 } else { share };
-        Ok(reckon(&base, &datasets, &settings, share, &config, &counts))
+        let (settings, automatic) = choose(request, &base, settings, share, &counts, limit);
+        Ok(Plan { automatic, ..reckon(&base, &datasets, &settings, share, config, &counts) })
     }
 
     async fn datasets(
@@ -203,31 +207,78 @@ fn share(text: &str, errors: &mut Vec<FieldError>) -> Option<f64> {
     share
 }
 
+/// Settings that were left open, chosen by the data.
+fn choose(
+    request: &Request,
+    base: &Base,
+    mut settings: Hyperparameters,
+    share: f64,
+    counts: &Counts,
+    limit: u32,
+) -> (Hyperparameters, Vec<Automatic>) {
+    let mut chosen = Vec::new();
+    if !request.sets("max_sequence_length") {
+        let (length, why) = automatic::max_length(counts, settings.max_sequence_length, limit);
+        settings.max_sequence_length = length;
+        chosen.push(why);
+    }
+    if base.base == BaseModel::Nano && !request.sets("epochs") && !request.sets("max_steps") {
+        let load = Load::of(counts, &settings, share);
+        let (epochs, why) = automatic::nano_epochs(load.sequences, load.tokens, &settings);
+        settings.length = TrainingLength::Epochs(epochs);
+        chosen.push(why);
+    }
+    (settings, chosen)
+}
+
+/// What one epoch goes through.
+struct Load {
+    rows: u64,
+    /// Rows, or windows of plain text.
+    sequences: u64,
+    tokens: u64,
+    /// Tokens of the longest sequence.
+    longest: u64,
+    truncated_share: f64,
+}
+
+impl Load {
+    fn of(counts: &Counts, settings: &Hyperparameters, share: f64) -> Self {
+        let max_length = u64::from(settings.max_sequence_length);
+        let text = counts.kind == Kind::Text;
+        let total = |length: &u32| {
+            if text { u64::from(*length) } else { u64::from(*length).min(max_length) }
+        };
+        let counted: u64 = counts.lengths.iter().map(total).sum();
+        let tokens = (counted as f64 * counts.factor() * (1.0 - share)).round() as u64;
+        let rows = (counts.rows as f64 * (1.0 - share)).round().max(1.0) as u64;
+        let cut = counts.lengths.iter().filter(|length| u64::from(**length) > max_length).count();
+        let longest = counts.lengths.iter().map(total).max().unwrap_or(0).min(max_length);
+        Self {
+            rows,
+            // Plain text is one stream, cut into windows.
+            sequences: if text { tokens.div_ceil(max_length).max(1) } else { rows },
+            tokens,
+            longest,
+            truncated_share: if text { 0.0 } else { cut as f64 / counts.lengths.len().max(1) as f64 },
+        }
+    }
+}
+
 fn reckon(
     base: &Base,
     datasets: &[Dataset],
     settings: &Hyperparameters,
     share: f64,
-    config: &Gpt2Config,
+    mut config: Gpt2Config,
     counts: &Counts,
 ) -> Plan {
-    let max_length = u64::from(settings.max_sequence_length);
-    let total = |length: &u32| {
-        if counts.kind == Kind::Text { u64::from(*length) } else { u64::from(*length).min(max_length) }
-    };
-    let counted: u64 = counts.lengths.iter().map(total).sum();
-    let kept = counts.factor() * (1.0 - share);
-    let tokens_per_epoch = (counted as f64 * kept).round() as u64;
-    let rows = (counts.rows as f64 * (1.0 - share)).round().max(1.0) as u64;
-    let cut = counts.lengths.iter().filter(|length| u64::from(**length) > max_length).count();
-    let truncated_share = if counts.kind == Kind::Text || counts.lengths.is_empty() {
-        0.0
-    } else {
-        cut as f64 / counts.lengths.len() as f64
-    };
-    // Plain text is one stream, cut into windows.
-    let sequences =
-        if counts.kind == Kind::Text { tokens_per_epoch.div_ceil(max_length).max(1) } else { rows };
+    let Load { rows, sequences, tokens: tokens_per_epoch, longest, truncated_share } =
+        Load::of(counts, settings, share);
+    let (max_length, limit) = (settings.max_sequence_length, config.n_positions);
+    if base.base == BaseModel::Nano {
+        config.n_positions = max_length as usize;
+    }
     let steps = settings.total_steps(sequences);
     let per_step = u64::from(settings.batch_size) * u64::from(settings.gradient_accumulation_steps);
     let mean = tokens_per_epoch as f64 / sequences as f64;
@@ -239,11 +290,10 @@ fn reckon(
         dropout: lora.dropout as f32,
         target_modules: lora.target_modules.clone(),
     });
-    let longest = counts.lengths.iter().map(total).max().unwrap_or(0).min(max_length);
     let batch_tokens = u64::from(settings.batch_size) * longest.max(1);
-    let memory_bytes = training_memory_bytes(config, lora.as_ref(), batch_tokens as usize, longest as usize);
+    let memory_bytes = training_memory_bytes(&config, lora.as_ref(), batch_tokens as usize, longest as usize);
     let parameters = config.parameter_count() as u64;
-    let trainable_parameters = lora.as_ref().map_or(parameters, |lora| adapter_weights(config, lora) as u64);
+    let trainable_parameters = lora.as_ref().map_or(parameters, |lora| adapter_weights(&config, lora) as u64);
     let flops = machine::flops_per_token(parameters, trainable_parameters) * trained_tokens;
     let seconds = machine::training_flops_per_second().map_or(0, |speed| (flops / speed).ceil() as u64);
     let memory_available = machine::memory_available();
@@ -253,7 +303,15 @@ fn reckon(
         warnings.push("This will probably not fit into this machine's free memory. Make the batch size or the maximum length smaller.".to_owned());
     }
     if truncated_share > MANY_CUT {
-        warnings.push(format!("{:.0} % of the rows are longer than {max_length} tokens and will be cut. Make the maximum length larger.", truncated_share * 100.0));
+        let remedy = if max_length as usize >= limit {
+            format!("{} reads no more at once: split long rows, or choose another model.", base.name)
+        } else {
+            "Make the maximum length larger.".to_owned()
+        };
+        let share = truncated_share * 100.0;
+        warnings.push(format!(
+            "{share:.0} % of the rows are longer than {max_length} tokens and will be cut. {remedy}"
+        ));
     }
     if rows < FEW_ROWS {
         warnings.push(format!("{rows} rows are few to learn from. Fifty and more give better results."));
@@ -281,6 +339,7 @@ fn reckon(
     Plan {
         spec,
         hyperparameters: settings.clone(),
+        automatic: Vec::new(),
         rows,
         tokens_per_epoch,
         truncated_share,

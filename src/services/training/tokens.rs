@@ -24,8 +24,6 @@ use std::{
 
 /// Text that is tokenised for a count; of larger data the beginning is taken and the rest inferred from it.
 const SAMPLE_BYTES: usize = 8 << 20;
-/// The vocabulary that the nano preset trains.
-const NANO_VOCABULARY: usize = 1_024;
 /// Counts kept.
 const KEPT: usize = 32;
 
@@ -85,16 +83,16 @@ impl Counter {
         let directory = key.1.clone();
         let work = move || -> Result<Counts, String> {
             let sample = read(sources)?;
-            let tokenizer = match &directory {
-                Some(directory) => Tokenizer::load(directory).map_err(|error| error.to_string())?,
-                None => {
-                    let texts = sample.iter().flat_map(Row::texts);
-                    Tokenizer::train(texts.collect::<Vec<_>>().into_iter(), NANO_VOCABULARY)
-                        .map_err(|error| error.to_string())?
-                }
-            };
             let kind = sample.first().map_or(Kind::Text, Row::kind);
             let template = Template::for_kind(kind);
+            let tokenizer = match &directory {
+                Some(directory) => Tokenizer::load(directory),
+                None => {
+                    let texts: Vec<&str> = sample.iter().flat_map(Row::texts).collect();
+                    Tokenizer::for_data(&texts, &template)
+                }
+            };
+            let tokenizer = tokenizer.map_err(|error| error.to_string())?;
             let mut lengths = Vec::with_capacity(sample.len());
             for row in &sample {
                 let (ids, _) = encode(row, &tokenizer, &template).map_err(|error| error.to_string())?;
@@ -154,10 +152,12 @@ fn to_engine(example: Example<'_>) -> Row {
                 .map(|message| Message {
                     role: match message.role {
                         DatasetRole::System => Role::System,
+                        DatasetRole::User => Role::User,
                         DatasetRole::Assistant => Role::Assistant,
-                        _ => Role::User,
+                        DatasetRole::Tool => Role::Tool,
                     },
                     content: message.content.into_owned(),
+                    weight: message.weight,
                 })
                 .collect(),
         ),

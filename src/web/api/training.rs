@@ -8,7 +8,10 @@ use crate::{
         ids::DatasetId,
         job::{Job, StopMode},
     },
-    services::{error::ServiceError, training::Request},
+    services::{
+        error::ServiceError,
+        training::{Request, automatic::Automatic},
+    },
     web::{
         error::{ApiError, ErrorBody},
         session::ApiActor,
@@ -44,7 +47,8 @@ pub struct StartBody {
     /// `learning_rate`, `batch_size`, `epochs` | `max_steps`, `max_sequence_length`, `weight_decay`, `warmup_ratio`,
     /// `lr_scheduler`, `optimizer`, `max_grad_norm`, `seed`, `dropout`, `lora`, `lora_r`, `lora_alpha`,
     /// `lora_dropout`, `lora_target_modules`, `eval_steps`, `checkpoint_steps`, `early_stopping_patience`. Numbers or
-    /// strings; what is absent takes its default.
+    /// strings; what is absent takes its default. `max_sequence_length`, and for nano `epochs`, are then chosen by the
+    /// data; `POST /api/training-plan` says which values and why.
     #[serde(default)]
     #[schema(value_type = Object)]
     hyperparameters: BTreeMap<String, serde_json::Value>,
@@ -164,6 +168,11 @@ async fn start(
 
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct PlanBody {
+    /// All settings as they would be used, defaults filled in.
+    #[schema(value_type = Object)]
+    hyperparameters: BTreeMap<String, String>,
+    /// Settings that were left open and chosen by the data.
+    automatic: Vec<AutomaticBody>,
     rows: u64,
     tokens_per_epoch: u64,
     truncated_share: f64,
@@ -177,6 +186,14 @@ pub struct PlanBody {
     warnings: Vec<String>,
 }
 
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct AutomaticBody {
+    /// `max_sequence_length` or `epochs`.
+    setting: &'static str,
+    value: String,
+    reason: String,
+}
+
 /// What a job would take. Starts nothing.
 #[utoipa::path(post, path = "/api/training-plan", tag = "Training", request_body = StartBody,
     responses((status = 200, body = PlanBody), (status = 422, body = ErrorBody)))]
@@ -187,7 +204,12 @@ async fn plan(
 ) -> Result<Json<PlanBody>, ApiError> {
     let request = body.request(&state, &actor).await?;
     let plan = state.training.plan(&actor, &request).await?;
+    let automatic = plan.automatic.into_iter();
     Ok(Json(PlanBody {
+        hyperparameters: plan.spec.hyperparameters,
+        automatic: automatic
+            .map(|Automatic { setting, value, reason }| AutomaticBody { setting, value, reason })
+            .collect(),
         rows: plan.rows,
         tokens_per_epoch: plan.tokens_per_epoch,
         truncated_share: plan.truncated_share,

@@ -27,6 +27,7 @@ use axum::{
     response::Response,
 };
 use leptos::prelude::*;
+use llm_tuner_engine::inference::GenerateParams;
 
 /// Who was asked, and the answer with its end, or why there is none.
 type Answered = (String, Result<(String, Option<Piece>), Problem>);
@@ -105,16 +106,15 @@ impl Asked {
         question.seed = number(&self.seed);
         question
     }
-    fn settings(&self) -> Settings {
-        let or =
-            |typed: &str, default: &str| if typed.is_empty() { default.to_owned() } else { typed.to_owned() };
+    fn settings(&self, defaults: &GenerateParams) -> Settings {
+        let or = |typed: &str, default: String| if typed.is_empty() { default } else { typed.to_owned() };
         Settings {
-            max_new_tokens: or(&self.max_new_tokens, "200"),
-            temperature: or(&self.temperature, "0"),
-            top_p: or(&self.top_p, "1"),
-            top_k: or(&self.top_k, "0"),
-            repetition_penalty: or(&self.repetition_penalty, "1"),
-            seed: or(&self.seed, "0"),
+            max_new_tokens: or(&self.max_new_tokens, defaults.max_new_tokens.to_string()),
+            temperature: or(&self.temperature, defaults.temperature.to_string()),
+            top_p: or(&self.top_p, defaults.top_p.to_string()),
+            top_k: or(&self.top_k, defaults.top_k.to_string()),
+            repetition_penalty: or(&self.repetition_penalty, defaults.repetition_penalty.to_string()),
+            seed: or(&self.seed, defaults.seed.to_string()),
         }
     }
 }
@@ -183,7 +183,7 @@ fn talk_view(
             <ChatBubble role=ChatRole::User text=prompt/>
             {answers.into_iter().map(answer_view).collect_view()}
         </div></Card> })}
-        <Chat speakers=speakers kind=talk.kind.to_owned() settings=asked.settings() prompt=String::new() example=example/>
+        <Chat speakers=speakers kind=talk.kind.to_owned() settings=asked.settings(&talk.defaults) prompt=String::new() example=example/>
     }
 }
 

@@ -1,19 +1,17 @@
 //! The form of a new training job: four sections, and a card that says *ready* or what is missing. The card is a
 //! fragment: htmx fetches it again as the form changes; without JavaScript "Check" does.
 
+use super::card::{Ready, card};
 use crate::{
     domain::dataset::{Dataset, DatasetState},
-    services::{
-        error::ServiceError,
-        training::{bases::Base, plan::Plan},
-    },
+    services::{error::ServiceError, training::bases::Base},
     store::PageRequest as ListPage,
     web::{
         components::{
-            Button, ButtonKind, Card, Checkbox, DefinitionList, LinkButton, MaybeText, Notice, PageHeader,
-            RadioCard, RadioCards, SelectField, SelectOption, Severity, TextField,
+            Card, Checkbox, LinkButton, MaybeText, Notice, PageHeader, RadioCard, RadioCards, SelectField,
+            SelectOption, Severity, TextField,
         },
-        error::{FragmentError, PageError, Problem},
+        error::{FragmentError, PageError},
         flash::Flash,
         format,
         page::SignedPage,
@@ -30,7 +28,7 @@ use axum::{
 };
 use leptos::prelude::*;
 use llm_tuner_engine::hyperparameters::{Hyperparameters, Preset};
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 pub async fn page(
     State(state): State<AppState>,
@@ -74,12 +72,6 @@ pub async fn plan_fragment(
     let typed = Typed::from_query(&query.unwrap_or_default());
     let plan = plan_of(&state, &actor, &typed).await;
     Ok(Html(render(move || card(&typed, plan))))
-}
-
-/// What the card shows: a plan, or what is missing.
-enum Ready {
-    Plan(Box<Plan>),
-    Missing(Problem),
 }
 
 async fn plan_of(state: &AppState, actor: &crate::services::context::Actor, typed: &Typed) -> Ready {
@@ -224,16 +216,32 @@ const MORE: [(&str, &str, &str); 14] = [
     ("checkpoint_steps", "Steps between checkpoints", "Empty: about ten in a run."),
 ];
 
+/// What an empty field means where the plan chooses the value.
+const AUTOMATIC: &str = "automatic";
+
 fn settings_section(typed: &Typed, errors: &BTreeMap<String, String>) -> impl IntoView + use<> {
     let nano = typed.get("base_model") == "nano" || typed.get("base_model").is_empty();
-    let defaults = Hyperparameters::defaults_for(if nano { Preset::Nano } else { Preset::Lora }).to_strings();
+    let preset = if nano { Preset::Nano } else { Preset::Lora };
+    let mut defaults = Hyperparameters::defaults_for(preset).to_strings();
+    defaults.insert("max_sequence_length".to_owned(), AUTOMATIC.to_owned());
+    if nano {
+        defaults.insert("epochs".to_owned(), AUTOMATIC.to_owned());
+    }
     let one = |name: &'static str, label: &'static str, hint: &'static str| {
         field(typed, errors, name, label, hint, defaults.get(name).cloned())
     };
     let first = [
-        one("epochs", "Epochs", "Passes over the data."),
+        one(
+            "epochs",
+            "Epochs",
+            if nano { "Passes over the data. Empty: chosen for your data." } else { "Passes over the data." },
+        ),
         one("learning_rate", "Learning rate", "How far each step goes."),
-        one("max_sequence_length", "Maximum length", "In tokens; longer rows are cut."),
+        one(
+            "max_sequence_length",
+            "Maximum length",
+            "In tokens; longer rows are cut. Empty: chosen for your data.",
+        ),
     ];
     let choice = |name: &'static str, label: &'static str, options: &[(&str, &str)]| {
         let options = options.iter().map(|(value, label)| SelectOption::new(*value, *label)).collect();
@@ -301,87 +309,6 @@ fn field(
     view! {
         <TextField label=label name=format!("form[{name}]") id=name value=value placeholder=placeholder hint=hint
             autocomplete="off" error=MaybeText(errors.get(name).cloned())/>
-    }
-    .into_any()
-}
-
-/// The sentence, the figures, the doubts, and the button that says what is missing.
-fn card(typed: &Typed, ready: Ready) -> AnyView {
-    match ready {
-        Ready::Missing(problem) => {
-            let lines = if problem.fields.is_empty() {
-                vec![problem.message.clone()]
-            } else {
-                problem.fields.iter().map(|error| error.message.clone()).collect()
-            };
-            let label = match problem.fields.first().map(|error| error.field.as_str()) {
-                Some("dataset") => "Choose a dataset",
-                Some("base_model") => "Choose a model",
-                Some(_) => "Correct the settings",
-                None => "Not ready",
-            };
-            view! {
-                <Card title="Not ready">
-                    <ul class="missing">{lines.into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}</ul>
-                    {(!problem.next_step.is_empty()).then(|| view! { <p class="muted">{problem.next_step.clone()}</p> })}
-                    <Button kind=ButtonKind::Primary wide=true disabled=true>{label}</Button>
-                    {check_button()}
-                </Card>
-            }
-            .into_any()
-        }
-        Ready::Plan(plan) => plan_view(typed, &plan),
-    }
-}
-
-/// For pages without JavaScript: asks for the same page, filled in.
-fn check_button() -> impl IntoView {
-    view! { <button class="btn btn-quiet no-js" formmethod="get" formaction="/training/new" formnovalidate>"Check again"</button> }
-}
-
-fn plan_view(typed: &Typed, plan: &Plan) -> AnyView {
-    let spec = &plan.spec;
-    let length = match spec.hyperparameters.get("max_steps") {
-        Some(steps) => format!("{steps} steps"),
-        None => {
-            let epochs = spec.hyperparameters.get("epochs").map_or("1", String::as_str);
-            if epochs == "1" { "1 epoch".to_owned() } else { format!("{epochs} epochs") }
-        }
-    };
-    let memory = match plan.memory_available {
-        Some(free) => format!("{} of {} free", format::bytes(plan.memory_bytes), format::bytes(free)),
-        None => format::bytes(plan.memory_bytes),
-    };
-    let text = |text: String| text.into_any();
-    let facts: Vec<(String, AnyView)> = vec![
-        ("Rows".into(), text(format::integer(plan.rows))),
-        ("Tokens an epoch".into(), text(format::integer(plan.tokens_per_epoch))),
-        ("Rows cut".into(), text(format::percent(plan.truncated_share))),
-        ("Steps".into(), text(format::integer(plan.steps))),
-        ("Trained".into(), text(format!("{} parameters", format::compact(plan.trainable_parameters)))),
-        ("Memory".into(), text(memory)),
-        (
-            "Time".into(),
-            text(format!("about {}", format::duration(Duration::from_secs(plan.seconds.max(1))))),
-        ),
-        ("Cost".into(), text("$0, this machine".to_owned())),
-    ];
-    let warnings = plan.warnings.clone();
-    let doubtful = !warnings.is_empty();
-    let base = spec.base_name.clone();
-    let data = spec.dataset_names.join(", ");
-    let accepted = typed.get("accept_warnings") == "true";
-    view! {
-        <Card title="Ready">
-            <p>"Tune "<strong>{base}</strong>" on "<strong><bdi>{data}</bdi></strong>" for "<strong>{length}</strong>" on "<strong>"this machine"</strong>"."</p>
-            <DefinitionList entries=facts/>
-            {warnings.into_iter().map(|warning| view! { <Notice severity=Severity::Warning title=warning/> }).collect_view()}
-            {doubtful.then(|| view! {
-                <Checkbox label="I have read this and go on" name="form[accept_warnings]" id="accept_warnings" checked=accepted/>
-            })}
-            <Button kind=ButtonKind::Primary wide=true>"Start training"</Button>
-            {check_button()}
-        </Card>
     }
     .into_any()
 }

@@ -1,5 +1,6 @@
 //! Training: the list, the form, a job.
 
+mod card;
 mod form;
 mod job;
 mod list;

@@ -1,0 +1,85 @@
+//! Two hundred steps beside PyTorch: the same weights at the start and the same batches in the same order give the
+//! same loss curve, for all weights and for an adapter; what is to be trained changes, and nothing else does.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod common;
+
+use common::{BatchFile, fixtures, read_json, read_model, read_tensors};
+use llm_tuner_engine::lora::LoraConfig;
+use llm_tuner_engine::model::Model;
+use llm_tuner_engine::optimizer::OptimizerConfig;
+use llm_tuner_engine::schedule::{Schedule, ScheduleKind};
+use llm_tuner_engine::trainer::Trainer;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+#[derive(Deserialize)]
+struct Case {
+    learning_rate: f64,
+    weight_decay: f32,
+    warmup_steps: u64,
+    lora: Option<LoraConfig>,
+    batches: Vec<BatchFile>,
+    losses: Vec<f64>,
+}
+
+type Weights = BTreeMap<String, Vec<f32>>;
+
+/// One test, because the fixtures cost the start of an interpreter.
+#[test]
+fn two_hundred_steps_follow_pytorch() {
+    let directory = fixtures("loss_curves.py");
+    follows_pytorch(&directory.path().join("full"));
+    follows_pytorch(&directory.path().join("lora"));
+}
+
+fn follows_pytorch(path: &Path) {
+    let case: Case = read_json(&path.join("case.json"));
+    assert_eq!((case.batches.len(), case.losses.len()), (200, 200));
+    assert!(case.losses[199] < 0.5 * case.losses[0], "there is a curve to follow: {:?}", case.losses);
+    let mut model = read_model(path);
+    if let Some(lora) = &case.lora {
+        model.attach_lora(lora, 0).unwrap();
+        model.load_lora_tensors(read_tensors(&path.join("adapter.safetensors"))).unwrap();
+    }
+    let (base, adapter) = weights(&model);
+    let schedule = Schedule {
+        kind: ScheduleKind::Cosine,
+        learning_rate: case.learning_rate,
+        warmup_steps: case.warmup_steps,
+        total_steps: 200,
+    };
+    let config = OptimizerConfig { weight_decay: case.weight_decay, ..OptimizerConfig::default() };
+    let mut trainer = Trainer::new(model, config);
+    for (step, (batch, expected)) in (0..).zip(case.batches.into_iter().zip(case.losses)) {
+        let loss = trainer.accumulate(&batch.into()).unwrap().mean();
+        trainer.apply(schedule.rate(step) as f32).unwrap();
+        let apart = (loss - expected).abs() / expected;
+        assert!(apart < 0.01, "{}, step {step}: loss {loss}, PyTorch's {expected}", path.display());
+    }
+
+    let (base_after, adapter_after) = weights(trainer.model());
+    let unchanged = |before: &Weights, after: &Weights| -> Vec<String> {
+        assert!(before.keys().eq(after.keys()));
+        before
+            .iter()
+            .filter(|(name, values)| after[*name] == **values)
+            .map(|(name, _)| name.clone())
+            .collect()
+    };
+    if case.lora.is_some() {
+        assert_eq!(base_after, base, "the base is frozen");
+        assert_eq!(adapter.len(), 2 * 2 * 4, "A and B of four layers in two blocks");
+        assert!(unchanged(&adapter, &adapter_after).is_empty());
+    } else {
+        assert!(adapter.is_empty());
+        assert!(unchanged(&base, &base_after).is_empty());
+    }
+}
+
+/// The base's weights, and the adapter's.
+fn weights(model: &Model) -> (Weights, Weights) {
+    let owned = |(name, _, values): (String, Vec<usize>, &[f32])| (name, values.to_vec());
+    (model.tensors().map(owned).collect(), model.lora_tensors().map(owned).collect())
+}

@@ -1,0 +1,89 @@
+"""Trains two small GPT-2 models for 200 steps with PyTorch and writes down where they began, the batches in order,
+and the loss of every step: all weights of one, a LoRA adapter (peft) of the other.
+
+Usage: loss_curves.py DIRECTORY. The Rust side is tests/loss_curve.rs.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import get_scheduler
+
+from gpt2_fixtures import IGNORE, loss_sum, make_model, plain, save
+
+STEPS, WARMUP, DECAY = 200, 6, 0.01
+ADAPTER = {"r": 8, "alpha": 16.0, "dropout": 0.0, "target_modules": ["c_attn", "c_fc", "c_proj"]}
+
+
+def make_rows(count, vocab, seed):
+    """Rows that can be learned, if not at once: counting by a step of its own, with a slip now and then."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda low, high: int(torch.randint(low, high, (1,), generator=generator))
+    rows = []
+    for _ in range(count):
+        start, step, length = draw(0, vocab), draw(1, 6), draw(6, 24)
+        rows.append([(start + i * step) % vocab if draw(0, 8) else draw(0, vocab) for i in range(length)])
+    return rows
+
+
+def batches(rows, size):
+    """Epoch after epoch, each in a new order; the first token of a row is given, not learned."""
+    generator = torch.Generator().manual_seed(2)
+    order = []
+    while True:
+        batch = {"ids": [], "targets": [], "lengths": []}
+        for _ in range(size):
+            order = order or torch.randperm(len(rows), generator=generator).tolist()
+            row = rows[order.pop()]
+            batch["ids"] += row
+            batch["targets"] += [IGNORE, *row[2:], IGNORE]
+            batch["lengths"].append(len(row))
+        yield batch
+
+
+def train(directory, model, seed, learning_rate, adapter=None):
+    directory.mkdir(parents=True)
+    model.config.save_pretrained(directory)
+    save(dict(model.named_parameters()), directory / "model.safetensors")
+    if adapter:
+        torch.manual_seed(seed)
+        names = {"r": adapter["r"], "lora_alpha": adapter["alpha"], "lora_dropout": adapter["dropout"]}
+        names["target_modules"] = adapter["target_modules"]
+        model = get_peft_model(model, LoraConfig(**names, fan_in_fan_out=True, task_type="CAUSAL_LM"))
+    model.train()
+    trained = {plain(n): p for n, p in model.named_parameters() if p.requires_grad}
+    if adapter:
+        save(trained, directory / "adapter.safetensors")
+    fixed = [n for n in trained if n.endswith("bias") or "ln_" in n]
+    groups = [
+        {"params": [p for n, p in trained.items() if n not in fixed], "weight_decay": DECAY},
+        {"params": [trained[n] for n in fixed], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate)
+    scheduler = get_scheduler("cosine", optimizer, WARMUP, STEPS)
+    order = batches(make_rows(40, model.config.vocab_size, seed), 6)
+    used, losses = [], []
+    for _ in range(STEPS):
+        batch = next(order)
+        loss, _ = loss_sum(model, batch)
+        loss = loss / sum(target != IGNORE for target in batch["targets"])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        used.append(batch)
+        losses.append(loss.item())
+    case = {"learning_rate": learning_rate, "weight_decay": DECAY, "warmup_steps": WARMUP, "lora": adapter}
+    (directory / "case.json").write_text(json.dumps({**case, "batches": used, "losses": losses}))
+    print(directory.name, losses[0], losses[-1])
+
+
+out = Path(sys.argv[1])
+model = make_model(30)
+train(out / "full", model, 1, 6e-3)
+# The adapter learns other rows, over what was learned before.
+train(out / "lora", model, 2, 5e-3, ADAPTER)

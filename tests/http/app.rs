@@ -3,8 +3,14 @@
 use async_trait::async_trait;
 use futures::StreamExt;
 use llm_tuner::{
+    backends::local::{LocalBackend, LocalSettings},
     config::Config,
-    services::{Services, context::Environment},
+    domain::time::{Clock, Instant},
+    services::{
+        Services,
+        context::{Environment, SystemClock},
+        supervisor::{Supervisor, SupervisorSettings},
+    },
     storage::{ByteStream, ObjectMeta, Storage, StorageError, StorageResult, disk::DiskStorage},
     store::sql::SqlStore,
     web::{assets::Assets, router, state::AppState},
@@ -14,11 +20,12 @@ use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
+    time::Duration,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -36,6 +43,36 @@ impl TestApp {
 
     /// With further settings, as environment variables.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::begin(settings, Environment::system()).await.0
+    }
+
+    /// In a time that the test moves.
+    pub async fn at(clock: Arc<Hand>) -> Self {
+        let env = Environment { clock, ..Environment::system() };
+        Self::begin(&[], env).await.0
+    }
+
+    /// With the program itself as trainer.
+    pub async fn that_trains() -> Self {
+        let env = Environment::system();
+        let (app, services, store) = Self::begin(&[], env.clone()).await;
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_llm-tuner"));
+        let backend = LocalBackend::new(LocalSettings::new(program, app.folder.path().join("jobs"))).unwrap();
+        let settings = SupervisorSettings::new("test".to_owned(), app.models_dir());
+        let hub = services.hub.clone();
+        let supervisor =
+            Supervisor::new(store, app.disk.clone(), Arc::new(backend), env.clock, settings, hub);
+        let stop = app.stop.clone();
+        tokio::spawn(async move { supervisor.run(stop).await });
+        app
+    }
+
+    /// Where the operator puts base models.
+    pub fn models_dir(&self) -> PathBuf {
+        self.folder.path().join("models")
+    }
+
+    async fn begin(settings: &[(&str, &str)], env: Environment) -> (Self, Arc<Services>, Arc<SqlStore>) {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().display().to_string();
         let config = Config::read(|name| match name {
@@ -49,10 +86,10 @@ impl TestApp {
             full: AtomicBool::new(false),
         });
         let stop = CancellationToken::new();
-        let services =
-            Arc::new(Services::new(&config, Environment::system(), store, disk.clone(), stop.clone()));
+        let services = Arc::new(Services::new(&config, env, store.clone(), disk.clone(), stop.clone()));
         services.start(&TaskTracker::new());
-        let state = AppState { config: Arc::new(config), assets: Arc::new(Assets::default()), services };
+        let assets = Arc::new(Assets::default());
+        let state = AppState { config: Arc::new(config), assets, services: services.clone() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = router::router(state).into_make_service_with_connect_info::<SocketAddr>();
@@ -60,7 +97,7 @@ impl TestApp {
         tokio::spawn(async move {
             axum::serve(listener, app).with_graceful_shutdown(ended.cancelled_owned()).await.unwrap();
         });
-        Self { url, folder, disk, stop }
+        (Self { url, folder, disk, stop }, services, store)
     }
 
     /// Somebody new, signed in.
@@ -94,6 +131,24 @@ impl Drop for TestApp {
     }
 }
 
+/// A clock that stands until it is moved.
+pub struct Hand(AtomicI64);
+
+impl Hand {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(SystemClock.now().micros())))
+    }
+    pub fn forward(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Instant {
+        Instant(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// A browser or script with a session.
 pub struct Person {
     pub client: Client,
@@ -122,6 +177,21 @@ impl Person {
             form = form.part("files", multipart::Part::bytes(bytes.to_vec()).file_name((*name).to_owned()));
         }
         self.client.post(self.at("/api/upload")).multipart(form).send().await.unwrap()
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Response {
+        self.client.post(self.at(path)).json(&body).send().await.unwrap()
+    }
+
+    /// Waits for the end of a job; answers it as the API does.
+    pub async fn over(&self, job: &str) -> Value {
+        loop {
+            let job = self.json(&format!("/api/training-job/{job}")).await;
+            if job["end_time"] != Value::Null {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Uploads one file that is kept, whatever it is worth; answers the dataset.

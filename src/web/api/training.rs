@@ -426,7 +426,7 @@ pub struct BaseModelView {
     licence: String,
     parameters: Option<u64>,
     bytes: u64,
-    /// Why it can't be chosen: the file and what is wrong with it.
+    /// Why it can't be chosen: the file, what is wrong with it, and what to do.
     problem: Option<String>,
 }
 

@@ -199,6 +199,27 @@ const follow = (log) => {
 };
 document.querySelectorAll("[data-follow]").forEach(follow);
 
-// --- A form that came back with mistakes: the summary takes the focus -----------------------------
+// --- A form that came back with mistakes: the summary takes the focus, or the dialog that holds it --
 
 document.querySelector(".notice[autofocus]")?.focus();
+document.querySelector("[popover][data-open]")?.showPopover();
+
+// --- The training form's card names what is wrong: the fields show it too -------------------------
+
+const plan = byId("plan");
+const markFields = () => {
+  for (const field of document.querySelectorAll("[data-marked]")) {
+    field.removeAttribute("aria-invalid");
+    field.setAttribute("aria-describedby", field.dataset.marked);
+    delete field.dataset.marked;
+  }
+  for (const item of plan.querySelectorAll("[data-field]")) {
+    const field = byId(item.dataset.field);
+    if (!field || field.hasAttribute("aria-invalid")) continue;
+    const described = field.getAttribute("aria-describedby") ?? "";
+    field.dataset.marked = described;
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", `${described} ${item.id}`.trim());
+  }
+};
+if (plan) new MutationObserver(markFields).observe(plan, { childList: true });

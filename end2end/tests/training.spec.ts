@@ -1,34 +1,8 @@
 /** The training form's mistakes, a job stopped, and the whole way without JavaScript. */
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Page } from '@playwright/test';
 import { expect, test } from '../fixtures';
-import { expectAccessible, register } from '../helpers';
-
-const rows = Array.from({ length: 80 }, (_, i) => JSON.stringify({ prompt: `count ${i}`, completion: `${i + 1}` })).join('\n');
-
-/** Uploads a small dataset and waits until it is checked; returns its id. */
-async function upload(page: Page, name: string): Promise<string> {
-  const answer = await page.request.post('/api/upload', {
-    multipart: { files: { name, mimeType: 'application/jsonl', buffer: Buffer.from(rows) } },
-  });
-  const id = (await answer.json()).files[0].dataset_id;
-  await expect(async () => {
-    expect((await (await page.request.get(`/api/datasets/${id}`)).json()).state).toBe('ready');
-  }).toPass();
-  return id;
-}
-
-/** Waits for the end of a job; answers it as the API does. */
-async function over(page: Page, job: string): Promise<{ status: string; model_id: string }> {
-  let answer: { status: string; model_id: string; end_time: string | null } | undefined;
-  await expect(async () => {
-    answer = await (await page.request.get(`/api/training-job/${job}`)).json();
-    expect(answer?.end_time).toBeTruthy();
-  }).toPass({ timeout: 90_000 });
-  if (!answer) throw new Error('unreachable: it is over');
-  return answer;
-}
+import { expectAccessible, over, register, rows, upload } from '../helpers';
 
 test('the form names every wrong setting and keeps what was typed', async ({ page }) => {
   await register(page, { fullName: 'Ada', email: 'ada@example.org', password: 'engines of analysis' });

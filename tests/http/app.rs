@@ -33,6 +33,7 @@ pub struct TestApp {
     pub url: String,
     pub folder: tempfile::TempDir,
     pub disk: Arc<Disk>,
+    pub store: Arc<SqlStore>,
     stop: CancellationToken,
 }
 
@@ -55,13 +56,13 @@ impl TestApp {
     /// With the program itself as trainer.
     pub async fn that_trains() -> Self {
         let env = Environment::system();
-        let (app, services, store) = Self::begin(&[], env.clone()).await;
+        let (app, services) = Self::begin(&[], env.clone()).await;
         let program = PathBuf::from(env!("CARGO_BIN_EXE_llm-tuner"));
         let backend = LocalBackend::new(LocalSettings::new(program, app.folder.path().join("jobs"))).unwrap();
         let settings = SupervisorSettings::new("test".to_owned(), app.models_dir());
         let hub = services.hub.clone();
         let supervisor =
-            Supervisor::new(store, app.disk.clone(), Arc::new(backend), env.clock, settings, hub);
+            Supervisor::new(app.store.clone(), app.disk.clone(), Arc::new(backend), env.clock, settings, hub);
         let stop = app.stop.clone();
         tokio::spawn(async move { supervisor.run(stop).await });
         app
@@ -72,7 +73,7 @@ impl TestApp {
         self.folder.path().join("models")
     }
 
-    async fn begin(settings: &[(&str, &str)], env: Environment) -> (Self, Arc<Services>, Arc<SqlStore>) {
+    async fn begin(settings: &[(&str, &str)], env: Environment) -> (Self, Arc<Services>) {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().display().to_string();
         let config = Config::read(|name| match name {
@@ -97,7 +98,7 @@ impl TestApp {
         tokio::spawn(async move {
             axum::serve(listener, app).with_graceful_shutdown(ended.cancelled_owned()).await.unwrap();
         });
-        (Self { url, folder, disk, stop }, services, store)
+        (Self { url, folder, disk, store, stop }, services)
     }
 
     /// Somebody new, signed in.

@@ -60,7 +60,7 @@ async fn a_directory_is_tuned_talked_to_and_downloaded_and_their_tools_agree() {
     let listed =
         bases["base_models"].as_array().unwrap().iter().find(|one| one["name"] == "small gpt2").unwrap();
     assert_eq!((&listed["id"], &listed["problem"]), (&json!("dir:small gpt2"), &Value::Null));
-    assert!(ann.get("/training/new").await.text().await.unwrap().contains("small gpt2"));
+    assert!(ann.get("/training/new?key=1").await.text().await.unwrap().contains("small gpt2"));
 
     let dataset = numbers(&ann).await;
     let started = ann.post("/api/start-training", request("dir:small gpt2", &dataset)).await;
@@ -186,7 +186,7 @@ async fn a_broken_directory_says_what_is_wrong_and_is_refused() {
     let ann = app.person("ann@example.org").await;
     let dataset = numbers(&ann).await;
     let bases = ann.json("/api/base-models").await;
-    let page = unescape(&ann.get("/training/new").await.text().await.unwrap());
+    let page = unescape(&ann.get("/training/new?key=1").await.text().await.unwrap());
     for (name, _, words) in DAMAGES {
         let problem = bases["base_models"]
             .as_array()
@@ -213,12 +213,12 @@ async fn a_broken_directory_says_what_is_wrong_and_is_refused() {
         }
         let (status, to, page) = ann
             .form(
-                "/training/new",
+                "/training/new?key=1",
                 "/fn/start_training",
                 &[("form[base_model]", &format!("dir:{name}")), ("form[dataset]", &dataset)],
             )
             .await;
-        assert_eq!((status.as_u16(), to.as_str()), (303, "/training/new"), "{name}");
+        assert_eq!((status.as_u16(), to.as_str()), (303, "/training/new?key=1"), "{name}");
         assert!(unescape(&page).contains(&problem), "{name}");
     }
     assert_eq!(ann.json("/api/training-jobs").await["training_jobs"], json!([]));

@@ -10,5 +10,7 @@ mod app;
 mod base_models;
 mod datasets;
 mod every_route;
+mod resume;
+mod sessions;
 mod uploads;
 mod visibility;

@@ -6,7 +6,7 @@ mod chart;
 mod feed;
 mod state;
 
-pub use state::History;
+pub use state::{History, add_point};
 
 use leptos::prelude::*;
 use state::{Feed, Link};

@@ -1,24 +1,23 @@
 //! The form of a new training job: four sections, and a card that says *ready* or what is missing. The card is a
 //! fragment: htmx fetches it again as the form changes; without JavaScript "Check" does.
 
+use super::card::{Ready, card, plan_of};
 use crate::{
-    domain::dataset::{Dataset, DatasetState},
-    services::{
-        error::ServiceError,
-        training::{bases::Base, plan::Plan},
+    domain::{
+        dataset::{Dataset, DatasetState},
+        field::FieldError,
     },
+    services::training::bases::Base,
     store::PageRequest as ListPage,
     web::{
         components::{
-            Button, ButtonKind, Card, Checkbox, DefinitionList, LinkButton, MaybeText, Notice, PageHeader,
-            RadioCard, RadioCards, SelectField, SelectOption, Severity, TextField,
+            Card, Checkbox, FormErrors, LinkButton, MaybeText, Notice, PageHeader, RadioCard, RadioCards,
+            SelectField, SelectOption, Severity, TextField,
         },
-        error::{FragmentError, PageError, Problem},
+        error::PageError,
         flash::Flash,
         format,
         page::SignedPage,
-        render::render,
-        session::FragmentActor,
         shell::Nav,
         state::AppState,
         typed::Typed,
@@ -26,18 +25,28 @@ use crate::{
 };
 use axum::{
     extract::{RawQuery, State},
-    response::{Html, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 use leptos::prelude::*;
 use llm_tuner_engine::hyperparameters::{Hyperparameters, Preset};
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 pub async fn page(
     State(state): State<AppState>,
     RawQuery(query): RawQuery,
     SignedPage { actor, page }: SignedPage,
 ) -> Result<Response, PageError> {
-    let mut typed = Typed::from_query(&query.unwrap_or_default());
+    let query = query.unwrap_or_default();
+    let mut typed = Typed::from_query(&query);
+    // The key stays in the address: who comes back to the form and presses again starts nothing twice.
+    if typed.get("key").is_empty() {
+        let mark = if query.is_empty() { "" } else { "&" };
+        let to = format!("/training/new?{query}{mark}key={}", state.env.secret());
+        return Ok(Redirect::to(&to).into_response());
+    }
+    // Asked for by the form itself, where there is no script.
+    let checked = query.contains("form[") || query.contains("form%5B");
+    let key = typed.get("key").to_owned();
     let clone = typed.get("clone").to_owned();
     if !clone.is_empty() {
         let job = state.training.job(&actor, &clone).await?;
@@ -57,39 +66,10 @@ pub async fn page(
             typed.set("dataset", only.id.as_str());
         }
     }
-    if typed.get("key").is_empty() {
-        typed.set("key", state.env.secret());
-    }
+    typed.set("key", key);
     let plan = plan_of(&state, &actor, &typed).await;
     let page = page.at(Nav::Training, &[("Training", "/training"), ("New training", "/training/new")]);
-    Ok(page.show("New training", move || form_view(&bases, &datasets, &typed, &flash, plan)))
-}
-
-/// The card alone.
-pub async fn plan_fragment(
-    State(state): State<AppState>,
-    RawQuery(query): RawQuery,
-    FragmentActor(actor): FragmentActor,
-) -> Result<Html<String>, FragmentError> {
-    let typed = Typed::from_query(&query.unwrap_or_default());
-    let plan = plan_of(&state, &actor, &typed).await;
-    Ok(Html(render(move || card(&typed, plan))))
-}
-
-/// What the card shows: a plan, or what is missing.
-enum Ready {
-    Plan(Box<Plan>),
-    Missing(Problem),
-}
-
-async fn plan_of(state: &AppState, actor: &crate::services::context::Actor, typed: &Typed) -> Ready {
-    if typed.get("dataset").is_empty() {
-        return Ready::Missing(ServiceError::invalid("dataset", "Choose a dataset.").into());
-    }
-    match state.training.plan(actor, &typed.request()).await {
-        Ok(plan) => Ready::Plan(Box::new(plan)),
-        Err(error) => Ready::Missing(error.into()),
-    }
+    Ok(page.show("New training", move || form_view(&bases, &datasets, &typed, &flash, plan, checked)))
 }
 
 fn form_view(
@@ -98,6 +78,7 @@ fn form_view(
     typed: &Typed,
     flash: &Flash,
     plan: Ready,
+    checked: bool,
 ) -> impl IntoView + use<> {
     let errors: BTreeMap<String, String> = match &plan {
         Ready::Missing(problem) => {
@@ -108,6 +89,11 @@ fn form_view(
         }
     };
     let refused = flash.problem.clone();
+    let summary = if checked || !flash.errors.is_empty() {
+        errors.iter().map(|(field, message)| FieldError::new(field, message)).collect()
+    } else {
+        Vec::new()
+    };
     let key = typed.get("key").to_owned();
     let model = model_section(bases, typed, &errors);
     let data = data_section(datasets, typed, &errors);
@@ -116,6 +102,7 @@ fn form_view(
     view! {
         <PageHeader title="New training"/>
         {refused.map(|(message, next)| view! { <Notice severity=Severity::Error title=message next_step=next focus=true/> })}
+        <FormErrors errors=summary/>
         <form id="training-form" method="post" action="/fn/start_training" class="training-form">
             <input type="hidden" name="form[key]" value=key/>
             <div class="stack-lg">
@@ -202,6 +189,10 @@ fn data_section(
     .into_any()
 }
 
+/// The fields that are always in sight.
+const OPEN: [&str; 7] =
+    ["base_model", "dataset", "validation_share", "epochs", "learning_rate", "max_sequence_length", "title"];
+
 /// Names, labels and one-line explanations of the settings beyond the first three.
 const MORE: [(&str, &str, &str); 14] = [
     ("batch_size", "Batch size", "Rows per pass."),
@@ -261,7 +252,7 @@ fn settings_section(typed: &Typed, errors: &BTreeMap<String, String>) -> impl In
         let value = typed.get(name);
         !value.is_empty() && defaults.get(*name).is_none_or(|default| default != value)
     });
-    let wrong = MORE.iter().any(|(name, ..)| errors.contains_key(*name));
+    let wrong = errors.keys().any(|name| !OPEN.contains(&name.as_str()));
     let more = MORE
         .into_iter()
         .filter(|(name, ..)| !(nano && name.starts_with("lora")))
@@ -301,87 +292,6 @@ fn field(
     view! {
         <TextField label=label name=format!("form[{name}]") id=name value=value placeholder=placeholder hint=hint
             autocomplete="off" error=MaybeText(errors.get(name).cloned())/>
-    }
-    .into_any()
-}
-
-/// The sentence, the figures, the doubts, and the button that says what is missing.
-fn card(typed: &Typed, ready: Ready) -> AnyView {
-    match ready {
-        Ready::Missing(problem) => {
-            let lines = if problem.fields.is_empty() {
-                vec![problem.message.clone()]
-            } else {
-                problem.fields.iter().map(|error| error.message.clone()).collect()
-            };
-            let label = match problem.fields.first().map(|error| error.field.as_str()) {
-                Some("dataset") => "Choose a dataset",
-                Some("base_model") => "Choose a model",
-                Some(_) => "Correct the settings",
-                None => "Not ready",
-            };
-            view! {
-                <Card title="Not ready">
-                    <ul class="missing">{lines.into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}</ul>
-                    {(!problem.next_step.is_empty()).then(|| view! { <p class="muted">{problem.next_step.clone()}</p> })}
-                    <Button kind=ButtonKind::Primary wide=true disabled=true>{label}</Button>
-                    {check_button()}
-                </Card>
-            }
-            .into_any()
-        }
-        Ready::Plan(plan) => plan_view(typed, &plan),
-    }
-}
-
-/// For pages without JavaScript: asks for the same page, filled in.
-fn check_button() -> impl IntoView {
-    view! { <button class="btn btn-quiet no-js" formmethod="get" formaction="/training/new" formnovalidate>"Check again"</button> }
-}
-
-fn plan_view(typed: &Typed, plan: &Plan) -> AnyView {
-    let spec = &plan.spec;
-    let length = match spec.hyperparameters.get("max_steps") {
-        Some(steps) => format!("{steps} steps"),
-        None => {
-            let epochs = spec.hyperparameters.get("epochs").map_or("1", String::as_str);
-            if epochs == "1" { "1 epoch".to_owned() } else { format!("{epochs} epochs") }
-        }
-    };
-    let memory = match plan.memory_available {
-        Some(free) => format!("{} of {} free", format::bytes(plan.memory_bytes), format::bytes(free)),
-        None => format::bytes(plan.memory_bytes),
-    };
-    let text = |text: String| text.into_any();
-    let facts: Vec<(String, AnyView)> = vec![
-        ("Rows".into(), text(format::integer(plan.rows))),
-        ("Tokens an epoch".into(), text(format::integer(plan.tokens_per_epoch))),
-        ("Rows cut".into(), text(format::percent(plan.truncated_share))),
-        ("Steps".into(), text(format::integer(plan.steps))),
-        ("Trained".into(), text(format!("{} parameters", format::compact(plan.trainable_parameters)))),
-        ("Memory".into(), text(memory)),
-        (
-            "Time".into(),
-            text(format!("about {}", format::duration(Duration::from_secs(plan.seconds.max(1))))),
-        ),
-        ("Cost".into(), text("$0, this machine".to_owned())),
-    ];
-    let warnings = plan.warnings.clone();
-    let doubtful = !warnings.is_empty();
-    let base = spec.base_name.clone();
-    let data = spec.dataset_names.join(", ");
-    let accepted = typed.get("accept_warnings") == "true";
-    view! {
-        <Card title="Ready">
-            <p>"Tune "<strong>{base}</strong>" on "<strong><bdi>{data}</bdi></strong>" for "<strong>{length}</strong>" on "<strong>"this machine"</strong>"."</p>
-            <DefinitionList entries=facts/>
-            {warnings.into_iter().map(|warning| view! { <Notice severity=Severity::Warning title=warning/> }).collect_view()}
-            {doubtful.then(|| view! {
-                <Checkbox label="I have read this and go on" name="form[accept_warnings]" id="accept_warnings" checked=accepted/>
-            })}
-            <Button kind=ButtonKind::Primary wide=true>"Start training"</Button>
-            {check_button()}
-        </Card>
     }
     .into_any()
 }

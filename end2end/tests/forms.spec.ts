@@ -82,8 +82,8 @@ const SETTINGS: [string, string, RegExp][] = [
   ['epochs', '1000000000', /at most/],
   ['max_sequence_length', '100000', /at most|tokens at once/],
   ['validation_share', '1.5', /from 0 to 0.5/],
-  ['batch_size', '0', /at least/],
-  ['early_stopping_patience', 'x', /number/],
+  ['batch_size', '0', /from 1 to 4096/],
+  ['early_stopping_patience', 'x', /whole number/],
 ];
 
 test('new training: the card says what is wrong as it is typed, and the field shows it', async ({ page }) => {
@@ -131,7 +131,7 @@ test.describe('without JavaScript', () => {
     }
     await expect(page.locator('.notice[autofocus]')).toContainText('Please check the form');
     await page.goto('/training/new');
-    await page.locator('#dataset').selectOption('');
+    await page.getByLabel('Dataset').selectOption('');
     await page.getByRole('button', { name: 'Check again' }).click();
     await expect(page.locator('#dataset-error')).toContainText('Choose a dataset.');
   });
@@ -145,7 +145,7 @@ test('new training: LoRA of rank 0', async ({ page }) => {
   await page.goto(`/training/new?dataset=${id}&base_model=model:${model_id}&lora_r=0`);
   await expect(page.locator('#lora_r')).toHaveValue('0');
   await expect(page.locator('#lora_r')).toHaveAttribute('aria-invalid', 'true');
-  await expect(page.locator('#lora_r-error')).toContainText(/at least 1/);
+  await expect(page.locator('#lora_r-error')).toContainText(/from 1 to 1024/);
 
   await page.goto(`/models/${model_id}`);
   const name = 'y'.repeat(201);
@@ -158,7 +158,7 @@ test('columns: none chosen, the same twice', async ({ page }) => {
   const table = `number,subject,team\n${Array.from({ length: 60 }, (_, i) => `${i},words ${i},team ${i % 7}`).join('\n')}\n`;
   const answer = await page.request.post('/api/upload', { multipart: { files: { name: 'tickets.csv', mimeType: 'text/csv', buffer: Buffer.from(table) } } });
   await page.goto(`/data/${(await answer.json()).files[0].dataset_id}`);
-  for (const roles of [['ignore', 'ignore', 'ignore'], ['ignore', 'completion', 'completion'], ['text', 'text', 'ignore']]) {
+  for (const roles of [['ignore', 'ignore', 'ignore'], ['ignore', 'completion', 'completion'], ['prompt', 'system', 'system']]) {
     await test.step(roles.join(', '), async () => {
       const selects = form(page, '/fn/map_columns').locator('select');
       for (const [at, role] of roles.entries()) await selects.nth(at).selectOption(role);
@@ -174,7 +174,7 @@ test('a dataset keeps its name when the new one is none, and stays while a job u
   const id = await upload(page, 'used.jsonl');
   await page.goto(`/data/${id}`);
   await page.getByRole('button', { name: 'Rename' }).click();
-  for (const [name, says] of [[' ', /name/i], ['z'.repeat(201), /200/]] as const) {
+  for (const [name, says] of [[' ', /name/i], ['z'.repeat(256), /255/]] as const) {
     await submit(page, '/fn/rename_dataset', { name });
     const dialog = page.getByRole('dialog', { name: 'Rename dataset' });
     await expect(dialog.locator('#name-error')).toContainText(says);

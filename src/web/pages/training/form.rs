@@ -60,7 +60,8 @@ pub async fn page(
     let bases = state.training.bases.list(&actor).await?;
     let datasets = state.datasets.list(&actor, &ListPage { cursor: None, limit: 200 }).await?.items;
     typed.or("base_model", "nano");
-    if typed.get("dataset").is_empty() {
+    // The only one there is, unless the person chose none.
+    if !typed.0.contains_key("dataset") {
         let ready: Vec<_> = datasets.iter().filter(|dataset| dataset.state == DatasetState::Ready).collect();
         if let [only] = ready.as_slice() {
             typed.set("dataset", only.id.as_str());

@@ -99,6 +99,7 @@ test('new training: the card says what is wrong as it is typed, and the field sh
       await input.blur();
       await expect(page.locator(`#plan-${field}`)).toContainText(says);
       await expect(input).toHaveAttribute('aria-invalid', 'true');
+      await expect(page.locator(`#${field}-error`)).toContainText(says);
       await expect(page.getByRole('button', { name: 'Correct the settings' })).toBeDisabled();
       await page.locator(`#plan-${field} a`).click();
       await expect(input).toBeFocused();
@@ -107,6 +108,7 @@ test('new training: the card says what is wrong as it is typed, and the field sh
       await input.blur();
       await expect(page.getByRole('button', { name: 'Start training' })).toBeVisible();
       await expect(input).not.toHaveAttribute('aria-invalid');
+      await expect(page.locator(`#${field}-error`)).toHaveCount(0);
     });
   }
   await expectAccessible(page);

@@ -54,3 +54,29 @@ export async function expectAccessible(page: Page): Promise<void> {
   );
   expect(found, 'accessibility').toEqual([]);
 }
+
+/** Eighty rows that a small model learns at once. */
+export const rows = Array.from({ length: 80 }, (_, i) => JSON.stringify({ prompt: `count ${i}`, completion: `${i + 1}` })).join('\n');
+
+/** Uploads a small dataset and waits until it is checked; returns its id. */
+export async function upload(page: Page, name: string): Promise<string> {
+  const answer = await page.request.post('/api/upload', {
+    multipart: { files: { name, mimeType: 'application/jsonl', buffer: Buffer.from(rows) } },
+  });
+  const id = (await answer.json()).files[0].dataset_id;
+  await expect(async () => {
+    expect((await (await page.request.get(`/api/datasets/${id}`)).json()).state).toBe('ready');
+  }).toPass();
+  return id;
+}
+
+/** Waits for the end of a job; answers it as the API does. */
+export async function over(page: Page, job: string): Promise<{ status: string; model_id: string }> {
+  let answer: { status: string; model_id: string; end_time: string | null } | undefined;
+  await expect(async () => {
+    answer = await (await page.request.get(`/api/training-job/${job}`)).json();
+    expect(answer?.end_time).toBeTruthy();
+  }).toPass({ timeout: 90_000 });
+  if (!answer) throw new Error('unreachable: it is over');
+  return answer;
+}

@@ -1,6 +1,6 @@
 /** A server of one test file: a free port, an empty data directory, gone at the end. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, readlink, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -47,7 +47,8 @@ export class Server {
 
   async stop(): Promise<void> {
     await this.end('SIGTERM');
-    await rm(this.dataDir, { recursive: true, force: true });
+    await this.endTrainers();
+    await rm(this.dataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   }
 
   /** What the server wrote, newest last. */
@@ -87,6 +88,17 @@ export class Server {
       await new Promise((wake) => setTimeout(wake, 50));
     }
     throw new Error(`${this.url}/api/health did not answer within a minute:\n${this.log}`);
+  }
+
+  /** Trainers outlive the server, as they should; a test that ends leaves none behind. */
+  private async endTrainers(): Promise<void> {
+    const jobs = join(this.dataDir, 'jobs');
+    for (const job of await readdir(jobs).catch(() => [])) {
+      const record = await readFile(join(jobs, job, 'pid'), 'utf8').catch(() => '{}');
+      const { process: trainer } = JSON.parse(record) as { process?: { pid: number } };
+      const still = trainer && (await readlink(`/proc/${trainer.pid}/cwd`).catch(() => ''));
+      if (trainer && still === join(jobs, job)) process.kill(trainer.pid, 'SIGKILL');
+    }
   }
 
   private async end(signal: NodeJS.Signals): Promise<void> {

@@ -199,6 +199,34 @@ const follow = (log) => {
 };
 document.querySelectorAll("[data-follow]").forEach(follow);
 
-// --- A form that came back with mistakes: the summary takes the focus -----------------------------
+// --- A form that came back with mistakes: the summary takes the focus, or the dialog that holds it --
 
 document.querySelector(".notice[autofocus]")?.focus();
+document.querySelector("[popover][data-open]")?.showPopover();
+
+// --- The training form's card names what is wrong as it is typed: it is said at the fields too -----
+
+const plan = byId("plan");
+const describe = (field, message, also) => {
+  const ids = (field.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => id && id !== message);
+  field.setAttribute("aria-describedby", (also ? [...ids, message] : ids).join(" "));
+};
+const markFields = () => {
+  for (const field of byId("training-form").querySelectorAll("[aria-invalid]")) {
+    field.removeAttribute("aria-invalid");
+    byId(`${field.id}-error`)?.remove();
+    describe(field, `${field.id}-error`, false);
+  }
+  for (const item of plan.querySelectorAll("[data-field]")) {
+    const field = byId(item.dataset.field);
+    if (!field) continue;
+    const message = document.createElement("p");
+    message.className = "field-error";
+    message.id = `${field.id}-error`;
+    message.textContent = item.textContent;
+    field.closest(".field")?.append(message);
+    field.setAttribute("aria-invalid", "true");
+    describe(field, message.id, true);
+  }
+};
+if (plan) new MutationObserver(markFields).observe(plan, { childList: true });

@@ -1,21 +1,8 @@
 /** The training form's mistakes, a job stopped, and the whole way without JavaScript. */
-import type { Page } from '@playwright/test';
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from '../fixtures';
-import { expectAccessible, register } from '../helpers';
-
-const rows = Array.from({ length: 80 }, (_, i) => JSON.stringify({ prompt: `count ${i}`, completion: `${i + 1}` })).join('\n');
-
-/** Uploads a small dataset and waits until it is checked; returns its id. */
-async function upload(page: Page, name: string): Promise<string> {
-  const answer = await page.request.post('/api/upload', {
-    multipart: { files: { name, mimeType: 'application/jsonl', buffer: Buffer.from(rows) } },
-  });
-  const id = (await answer.json()).files[0].dataset_id;
-  await expect(async () => {
-    expect((await (await page.request.get(`/api/datasets/${id}`)).json()).state).toBe('ready');
-  }).toPass();
-  return id;
-}
+import { expectAccessible, over, register, rows, upload } from '../helpers';
 
 test('the form names every wrong setting and keeps what was typed', async ({ page }) => {
   await register(page, { fullName: 'Ada', email: 'ada@example.org', password: 'engines of analysis' });
@@ -54,6 +41,42 @@ test('a job is stopped and kept', async ({ page }) => {
   await expect(page.getByRole('link', { name: 'The model so far' })).toBeVisible({ timeout: 90_000 });
   await page.getByRole('link', { name: 'Clone' }).click();
   await expect(page.getByLabel('Title')).toHaveValue('Endless');
+});
+
+test('a model directory of the operator is tuned, and a broken one says what is wrong', async ({ page, server }) => {
+  await register(page, { fullName: 'Eve', email: 'eve@example.org', password: 'apples and ladders' });
+  const id = await upload(page, 'numbers.jsonl');
+  // A model in the GPT-2 layout: a small one, made here.
+  const started = await page.request.post('/api/start-training', { data: { dataset_ids: [id], hyperparameters: { max_steps: 2 } } });
+  const made = await over(page, (await started.json()).job_name);
+  const model = await (await page.request.get(`/api/models/${made.model_id}`)).json();
+  const whole = join(server.dataDir, 'models', 'small');
+  await mkdir(whole, { recursive: true });
+  for (const file of model.files as { path: string; url: string }[]) {
+    await writeFile(join(whole, file.path), await (await page.request.get(file.url)).body());
+  }
+  const broken = join(server.dataDir, 'models', 'broken');
+  await cp(whole, broken, { recursive: true });
+  await rm(join(broken, 'tokenizer.json'));
+
+  await page.goto(`/training/new?dataset=${id}`);
+  await expect(page.getByText('broken: tokenizer.json, or vocab.json with merges.txt, is missing. Copy the tokenizer files')).toBeVisible();
+  await expect(page.getByRole('radio', { name: /broken/ })).toBeDisabled();
+  await page.getByRole('radio', { name: /^small/ }).check();
+  await page.getByLabel('Title').fill('From a directory');
+  await page.getByText('More settings').click();
+  await page.getByLabel('Steps', { exact: true }).fill('6');
+  await page.getByLabel('Epochs', { exact: true }).fill('');
+  await page.getByLabel('Epochs', { exact: true }).blur();
+  await expect(page.locator('#plan')).toContainText('Tune small on numbers.jsonl for 6 steps');
+  await page.getByRole('button', { name: 'Start training' }).click();
+  await page.getByRole('link', { name: 'Talk to it' }).click({ timeout: 90_000 });
+  await page.getByLabel('Beside its base').check();
+  await page.getByRole('button', { name: 'Show' }).click();
+  await page.getByLabel('Prompt').fill('count 3');
+  await page.getByRole('button', { name: 'Ask' }).click();
+  await expect(page.locator('.talk-answers footer')).toHaveCount(2);
+  await expectAccessible(page);
 });
 
 test.describe('without JavaScript', () => {

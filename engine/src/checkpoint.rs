@@ -154,6 +154,12 @@ pub fn newest(root: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoin
     Ok(None)
 }
 
+/// The step of the newest whole checkpoint, whichever run it belongs to.
+pub fn newest_step(root: &Path) -> Result<Option<u64>, FileError> {
+    let whole = |(step, directory): (u64, PathBuf)| whole(&directory).map(|_| step);
+    Ok(list(root)?.into_iter().rev().find_map(whole))
+}
+
 /// The checkpoint of a step, if it is there and whole.
 pub fn at_step(root: &Path, step: u64) -> Option<Checkpoint> {
     let directory = root.join(name(step));

@@ -78,6 +78,42 @@ fn vocabulary_for(text_bytes: usize) -> usize {
     if text_bytes < MUCH_TEXT { SMALL_VOCAB } else { LARGE_VOCAB }
 }
 
+/// The files that a model directory's tokenizer is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenizerFiles {
+    /// `tokenizer.json`.
+    Whole(PathBuf),
+    /// As GPT-2 was first published.
+    Parts { vocab: PathBuf, merges: PathBuf },
+}
+
+impl TokenizerFiles {
+    /// Looks for the files; opens none.
+    pub fn find(directory: &Path) -> Result<Self, FileError> {
+        let path = directory.join("tokenizer.json");
+        let (vocab, merges) = (directory.join("vocab.json"), directory.join("merges.txt"));
+        if path.is_file() {
+            return Ok(Self::Whole(path));
+        }
+        if vocab.is_file() && merges.is_file() {
+            return Ok(Self::Parts { vocab, merges });
+        }
+        Err(FileError::Missing {
+            path: directory.to_path_buf(),
+            expected: "tokenizer.json, or vocab.json with merges.txt,".into(),
+            advice: "Copy the tokenizer files of the base model into its directory.".into(),
+        })
+    }
+}
+
+fn byte_level(bpe: BPE) -> Inner {
+    let mut inner = Inner::new(bpe);
+    inner
+        .with_pre_tokenizer(Some(ByteLevel::new(false, true, true)))
+        .with_decoder(Some(ByteLevelDecoder::default()));
+    inner
+}
+
 /// A byte-level BPE tokenizer with an end-of-text token.
 #[derive(Clone)]
 pub struct Tokenizer {
@@ -114,10 +150,7 @@ impl Tokenizer {
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build()
             .into();
-        let mut inner = Inner::new(BPE::default());
-        inner
-            .with_pre_tokenizer(Some(ByteLevel::new(false, true, true)))
-            .with_decoder(Some(ByteLevelDecoder::default()));
+        let mut inner = byte_level(BPE::default());
         let mut budget = TRAINING_SAMPLE_BYTES;
         let sample = texts.take_while(move |text| {
             let taken = budget > 0;
@@ -130,33 +163,15 @@ impl Tokenizer {
 
     /// Loads `tokenizer.json`, or `vocab.json` with `merges.txt`, from a model directory.
     pub fn load(directory: &Path) -> Result<Self, TokenizerError> {
-        let path = directory.join("tokenizer.json");
-        let (vocab, merges) = (directory.join("vocab.json"), directory.join("merges.txt"));
-        let (path, inner) = if path.is_file() {
-            let inner = Inner::from_file(&path).map_err(|error| TokenizerError::Invalid {
-                path: path.clone(),
-                message: error.to_string(),
-            })?;
-            (path, inner)
-        } else if vocab.is_file() && merges.is_file() {
-            let bpe = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy());
-            let bpe = bpe.build().map_err(|error| TokenizerError::Invalid {
-                path: vocab.clone(),
-                message: error.to_string(),
-            })?;
-            let mut inner = Inner::new(bpe);
-            inner
-                .with_pre_tokenizer(Some(ByteLevel::new(false, true, true)))
-                .with_decoder(Some(ByteLevelDecoder::default()));
-            (vocab, inner)
-        } else {
-            return Err(FileError::Missing {
-                path: directory.to_path_buf(),
-                expected: "tokenizer.json, or vocab.json with merges.txt,".into(),
-                advice: "Copy the tokenizer files of the base model into its directory.".into(),
+        let (path, inner) = match TokenizerFiles::find(directory)? {
+            TokenizerFiles::Whole(path) => (path.clone(), Inner::from_file(&path)),
+            TokenizerFiles::Parts { vocab, merges } => {
+                let bpe = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy());
+                (vocab, bpe.build().map(byte_level))
             }
-            .into());
         };
+        let inner = inner
+            .map_err(|error| TokenizerError::Invalid { path: path.clone(), message: error.to_string() })?;
         let end_of_text = end_of_text_name(directory)?;
         Self::finish(inner, &end_of_text, Some(directory.to_path_buf()), &path)
     }

@@ -81,7 +81,7 @@ fn transformers_makes_the_same_tokens() {
     template.kind = Kind::Chat;
     tokenizer.save(root.path(), &template, 512).unwrap();
     let texts = ["Remind me to call 7 — naïve 日本 🙂", "  leading\n\n\nlines", "I'll don't 12345"];
-    let output = support::python(
+    let output = support::python::python(
         r#"
 import json, sys
 from transformers import AutoTokenizer

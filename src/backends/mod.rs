@@ -58,6 +58,8 @@ pub trait TrainingBackend: Send + Sync {
     async fn output(&self, job: &Job, offset: u64, limit: usize) -> Result<(Vec<String>, u64), BackendError>;
     /// Asks the process to write a checkpoint (and the model, when `keep`) and end; after `grace` it is killed.
     async fn stop(&self, job: &Job, keep: bool) -> Result<(), BackendError>;
+    /// The step of the newest whole checkpoint in the job's directory.
+    async fn checkpoint(&self, job: &Job) -> Result<Option<u64>, BackendError>;
     /// The jobs that have a directory here.
     async fn present(&self) -> Result<Vec<JobId>, BackendError>;
     /// Removes the directory; refused while the process runs, no error where there is none.

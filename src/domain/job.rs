@@ -54,11 +54,15 @@ impl JobState {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
-    /// Nothing follows.
+    /// Nothing follows by itself; see [`may_resume`](Self::may_resume) for what a person can do.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Stopped | Self::Lost)
     }
-    /// May the row go from `self` to `next`? A job taken over after a crash goes back to `starting`.
+    /// May a person put the job back into the queue, to go on from its checkpoint?
+    pub fn may_resume(self) -> bool {
+        matches!(self, Self::Failed | Self::Stopped | Self::Lost)
+    }
+    /// May the row's holder take it from `self` to `next`? A job taken over after a crash goes back to `starting`.
     pub fn may_become(self, next: Self) -> bool {
         use JobState::{Downloading, Queued, Starting, Stopped, Stopping, Training, Uploading};
         if self.is_final() || self == next {
@@ -169,9 +173,13 @@ pub struct Job {
     pub total_steps: u64,
     /// Tries so far; a try that is taken over after a crash counts as the next one.
     pub attempt: u32,
+    /// The first try since the job was started or resumed: what counts against the limit of tries.
+    pub first_attempt: u32,
     /// Bytes of the child's output already stored as events, within the present attempt.
     pub log_offset: u64,
     pub last_seq: u64,
+    /// The step of the checkpoint that was kept when the job ended; 0 where none was.
+    pub checkpoint_step: u64,
     pub train_loss: Option<f64>,
     pub eval_loss: Option<f64>,
     pub tokens_per_second: Option<f64>,
@@ -187,6 +195,17 @@ pub struct Job {
     pub ended_at: Option<Instant>,
 }
 
+impl Job {
+    /// Can it go on from where it ended?
+    pub fn can_resume(&self) -> bool {
+        self.state.may_resume() && self.checkpoint_step > 0
+    }
+    /// Tries since it was started or resumed, the present one counted.
+    pub fn tries(&self) -> u32 {
+        self.attempt.saturating_sub(self.first_attempt) + 1
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +216,13 @@ mod tests {
             for to in JobState::ALL {
                 assert!(!from.may_become(to), "{from:?} → {to:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_can_be_resumed_has_ended_without_being_complete() {
+        for state in JobState::ALL {
+            assert_eq!(state.may_resume(), state.is_final() && state != JobState::Completed, "{state:?}");
         }
     }
 

@@ -173,6 +173,7 @@ pub struct JobUpdate {
     pub step: Option<u64>,
     pub total_steps: Option<u64>,
     pub log_offset: Option<u64>,
+    pub checkpoint_step: Option<u64>,
     pub train_loss: Option<f64>,
     pub eval_loss: Option<f64>,
     pub tokens_per_second: Option<f64>,
@@ -239,6 +240,12 @@ pub trait Jobs: Send + Sync {
         at: Instant,
         audit: &AuditEntry,
     ) -> StoreResult<JobState>;
+    /// Puts a job that failed or was stopped back into the queue, one try up, to go on from its checkpoint; its failure
+    /// and the wish to stop are forgotten, and its pause is not counted as time spent. Whoever held it finds the lease
+    /// lost. `NotFound` where it is in another state or has no checkpoint.
+    async fn resume_job(&self, id: &JobId, at: Instant, audit: &AuditEntry) -> StoreResult<()>;
+    /// Notes that the checkpoint of a final job is gone. `NotFound` where it is not final.
+    async fn forget_checkpoint(&self, id: &JobId) -> StoreResult<()>;
     async fn describe_job(&self, id: &JobId, title: &str, notes: &str, audit: &AuditEntry)
     -> StoreResult<()>;
     /// Removes a final job with its events. `NotFound` where it is not final.

@@ -3,6 +3,7 @@
 
 use crate::{domain::ids::DatasetId, services::training::Request};
 use llm_tuner_engine::hyperparameters::NAMES;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Fields are called `form[name]` on the wire, as server functions take a map.
@@ -36,6 +37,14 @@ impl Typed {
         self.0.entry(name.to_owned()).or_insert_with(|| value.into());
     }
 
+    /// The form's own key, bound to what was typed: pressed again it is the same job, changed it is another one.
+    fn idempotency_key(&self) -> String {
+        match self.get("key") {
+            "" => String::new(),
+            key => format!("{key}-{}", &hex::encode(Sha256::digest(format!("{:?}", self.0)))[..16]),
+        }
+    }
+
     /// What the service is asked. Checks nothing: the plan names what is wrong.
     pub fn request(&self) -> Request {
         Request {
@@ -49,7 +58,7 @@ impl Typed {
                 .map(|name| (name.to_owned(), self.get(name).trim().to_owned()))
                 .collect(),
             accept_warnings: self.get("accept_warnings") == "true",
-            idempotency_key: self.get("key").to_owned(),
+            idempotency_key: self.idempotency_key(),
         }
     }
 
@@ -85,6 +94,15 @@ mod tests {
         };
         let again = Typed::from_query(&Typed::of(&request).to_query()).request();
         assert_eq!(format!("{again:?}"), format!("{request:?}"));
+    }
+
+    #[test]
+    fn the_same_form_has_the_same_key_and_a_changed_one_another() {
+        let key = |query: &str| Typed::from_query(query).request().idempotency_key;
+        assert_eq!(key("epochs=3"), "");
+        assert_eq!(key("key=a&epochs=3"), key("epochs=3&key=a"));
+        assert_ne!(key("key=a&epochs=3"), key("key=a&epochs=4"));
+        assert_ne!(key("key=a&epochs=3"), key("key=b&epochs=3"));
     }
 
     #[test]

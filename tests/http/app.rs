@@ -3,11 +3,13 @@
 use async_trait::async_trait;
 use futures::StreamExt;
 use llm_tuner::{
+    backends::local::{LocalBackend, LocalSettings},
     config::Config,
     domain::time::{Clock, Instant},
     services::{
         Services,
         context::{Environment, SystemClock, SystemRandom},
+        supervisor::{Supervisor, SupervisorSettings},
     },
     storage::{ByteStream, ObjectMeta, Storage, StorageError, StorageResult, disk::DiskStorage},
     store::sql::SqlStore,
@@ -18,9 +20,9 @@ use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -32,6 +34,7 @@ pub struct TestApp {
     pub folder: tempfile::TempDir,
     pub disk: Arc<Disk>,
     pub services: Arc<Services>,
+    pub store: Arc<SqlStore>,
     clock: Arc<TestClock>,
     stop: CancellationToken,
 }
@@ -53,6 +56,25 @@ impl TestApp {
         *self = Self::on(folder, &[]).await;
     }
 
+    /// With the program itself as trainer.
+    pub async fn that_trains() -> Self {
+        let app = Self::start().await;
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_llm-tuner"));
+        let backend = LocalBackend::new(LocalSettings::new(program, app.folder.path().join("jobs"))).unwrap();
+        let settings = SupervisorSettings::new("test".to_owned(), app.models_dir());
+        let (store, disk, hub) = (app.store.clone(), app.disk.clone(), app.services.hub.clone());
+        let clock = app.clock.clone();
+        let supervisor = Supervisor::new(store, disk, Arc::new(backend), clock, settings, hub);
+        let stop = app.stop.clone();
+        tokio::spawn(async move { supervisor.run(stop).await });
+        app
+    }
+
+    /// Where the operator puts base models.
+    pub fn models_dir(&self) -> PathBuf {
+        self.folder.path().join("models")
+    }
+
     async fn on(folder: tempfile::TempDir, settings: &[(&str, &str)]) -> Self {
         let data_dir = folder.path().display().to_string();
         let config = Config::read(|name| match name {
@@ -68,7 +90,7 @@ impl TestApp {
         let stop = CancellationToken::new();
         let clock = Arc::new(TestClock::default());
         let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };
-        let services = Arc::new(Services::new(&config, env, store, disk.clone(), stop.clone()));
+        let services = Arc::new(Services::new(&config, env, store.clone(), disk.clone(), stop.clone()));
         services.start(&TaskTracker::new());
         let state = AppState {
             config: Arc::new(config),
@@ -82,7 +104,7 @@ impl TestApp {
         tokio::spawn(async move {
             axum::serve(listener, app).with_graceful_shutdown(ended.cancelled_owned()).await.unwrap();
         });
-        Self { url, folder, disk, services, clock, stop }
+        Self { url, folder, disk, services, store, clock, stop }
     }
 
     /// Somebody new, signed in.
@@ -99,6 +121,11 @@ impl TestApp {
     /// The same browser, at the address that the server has now.
     pub fn again(&self, person: &Person) -> Person {
         Person { client: person.client.clone(), url: self.url.clone() }
+    }
+
+    /// From now on the server's time passes by [`Self::later`] only.
+    pub fn stop_the_clock(&self) {
+        self.clock.stopped.get_or_init(|| SystemClock.now());
     }
 
     /// Lets the server's time pass.
@@ -132,15 +159,17 @@ fn sizes(folder: &Path) -> Vec<u64> {
     found
 }
 
-/// The system's clock, which a test can put forward.
+/// The system's clock, which a test can put forward, or stop first.
 #[derive(Default)]
 struct TestClock {
     ahead: AtomicU64,
+    stopped: OnceLock<Instant>,
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Instant {
-        SystemClock.now().plus(Duration::from_micros(self.ahead.load(Ordering::Relaxed)))
+        let now = self.stopped.get().copied().unwrap_or_else(|| SystemClock.now());
+        now.plus(Duration::from_micros(self.ahead.load(Ordering::Relaxed)))
     }
 }
 
@@ -186,6 +215,21 @@ impl Person {
         let answer = self.client.post(self.at("/api/auth/login")).json(&body).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
         answer.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned()
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Response {
+        self.client.post(self.at(path)).json(&body).send().await.unwrap()
+    }
+
+    /// Waits for the end of a job; answers it as the API does.
+    pub async fn over(&self, job: &str) -> Value {
+        loop {
+            let job = self.json(&format!("/api/training-job/{job}")).await;
+            if job["end_time"] != Value::Null {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Uploads one file that is kept, whatever it is worth; answers the dataset.

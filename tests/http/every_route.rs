@@ -4,7 +4,7 @@ use crate::app::TestApp;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-const FORMS: [&str; 20] = [
+const FORMS: [&str; 22] = [
     "register",
     "sign_in",
     "sign_out",
@@ -23,6 +23,8 @@ const FORMS: [&str; 20] = [
     "delete_model",
     "start_training",
     "stop_job",
+    "resume_job",
+    "try_sample",
     "describe_job",
     "delete_job",
 ];

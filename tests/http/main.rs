@@ -1,12 +1,19 @@
 //! The server as scripts see it: the whole route table with real SQLite and disk, asked over HTTP.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+#[path = "../../engine/tests/support/python.rs"]
+mod python;
+#[path = "../../engine/tests/support/theirs.rs"]
+mod theirs;
 
 mod app;
+mod base_models;
 mod datasets;
 mod every_route;
 mod headers;
 mod resumable;
+mod resume;
+mod sessions;
 mod training;
 mod uploads;
 mod visibility;

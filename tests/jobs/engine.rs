@@ -9,7 +9,7 @@ use llm_tuner::domain::{
 use std::fs;
 
 /// A job of so many steps, small enough for a test.
-fn small(job: &mut Job, steps: u32) {
+pub fn small(job: &mut Job, steps: u32) {
     let settings = &mut job.spec.hyperparameters;
     settings.clear();
     for (name, value) in [
@@ -27,9 +27,9 @@ fn small(job: &mut Job, steps: u32) {
 }
 
 /// Without an end of its own, as far as a test is concerned.
-const ENDLESS: u32 = 1_000_000;
+pub const ENDLESS: u32 = 1_000_000;
 
-fn hashes(model: &Model) -> Vec<(String, String)> {
+pub fn hashes(model: &Model) -> Vec<(String, String)> {
     let weights = model.files.iter().filter(|file| file.path.ends_with(".safetensors"));
     weights.map(|file| (file.path.clone(), file.sha256.clone())).collect()
 }

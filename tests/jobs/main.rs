@@ -2,7 +2,7 @@
 //!
 //! - [`script`]: a shell script trains, so that it does exactly what the test needs, when the test wants it.
 //! - [`crashes`]: the same, with supervisors and trainers that die at any moment.
-//! - [`engine`]: the program itself trains.
+//! - [`engine`]: the program itself trains. [`resume`]: it goes on after it failed or was stopped.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 #[path = "../support/mod.rs"]
@@ -13,4 +13,5 @@ mod bench;
 mod crashes;
 mod engine;
 mod inputs;
+mod resume;
 mod script;

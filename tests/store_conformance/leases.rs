@@ -84,6 +84,7 @@ pub async fn a_summary_is_written_piece_by_piece(db: Db) {
         phase: Some("Loading the data 📦".to_owned()),
         step: Some(3),
         total_steps: Some(1 << 40),
+        checkpoint_step: Some(2),
         log_offset: Some(77),
         train_loss: Some(2.5),
         eval_loss: Some(-0.25),
@@ -96,6 +97,7 @@ pub async fn a_summary_is_written_piece_by_piece(db: Db) {
     assert_eq!(db.record(&job_id(1), 1, &first, &[]).await.unwrap(), 0);
     assert_eq!(db.record(&job_id(1), 1, &JobUpdate::default(), &[]).await.unwrap(), 0);
     let job = db.job(&job_id(1)).await.unwrap().unwrap();
+    assert_eq!(job.checkpoint_step, 2);
     assert_eq!((job.state, job.phase.as_str()), (JobState::Starting, "Loading the data 📦"));
     assert_eq!((job.step, job.total_steps, job.log_offset), (3, 1 << 40, 77));
     assert_eq!((job.train_loss, job.eval_loss), (Some(2.5), Some(-0.25)));
@@ -181,4 +183,67 @@ pub async fn a_try_is_counted(db: Db) {
     assert_eq!(db.next_attempt(&job_id(1), 1).await.unwrap(), 3);
     let job = db.job(&job_id(1)).await.unwrap().unwrap();
     assert_eq!((job.attempt, job.log_offset), (3, 0));
+}
+
+/// One job that ended in this state at second 120, having begun at 110 and with a checkpoint at this step.
+async fn ended(db: &Db, state: JobState, step: u64) {
+    held(db).await;
+    let begun = JobUpdate { started_at: Some(at(110)), log_offset: Some(77), ..into(JobState::Starting) };
+    db.record(&job_id(1), 1, &begun, &[]).await.unwrap();
+    let over = JobUpdate {
+        failure: Some("It broke.".to_owned()),
+        next_step: Some("Mend it.".to_owned()),
+        ended_at: Some(at(120)),
+        checkpoint_step: Some(step),
+        ..into(state)
+    };
+    db.record(&job_id(1), 1, &over, &[]).await.unwrap();
+}
+
+pub async fn a_job_with_a_checkpoint_is_resumed(db: Db) {
+    ended(&db, JobState::Failed, 40).await;
+    assert!(db.job(&job_id(1)).await.unwrap().unwrap().can_resume());
+    db.resume_job(&job_id(1), at(500), &audit("job.resume")).await.unwrap();
+    let job = db.job(&job_id(1)).await.unwrap().unwrap();
+    assert_eq!((job.state, job.stop), (JobState::Queued, None));
+    assert_eq!((&job.failure, &job.next_step), (&None, &None));
+    assert_eq!((job.attempt, job.first_attempt, job.tries(), job.log_offset), (2, 2, 1, 0));
+    assert_eq!(job.checkpoint_step, 40, "it stays until the next end");
+    assert_eq!((job.started_at, job.ended_at), (Some(at(490)), None), "ten seconds were spent so far");
+    let events = db.events(&job_id(1), 0, 10).await.unwrap();
+    assert!(
+        matches!(&events[..], [event] if event.seq == 1 && matches!(event.body, EventBody::State { state: JobState::Queued, .. })),
+        "{events:?}"
+    );
+    // The old holder is out; the next one claims it as any job of the queue.
+    let late = db.record(&job_id(1), 1, &JobUpdate::default(), &[]).await;
+    assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
+    assert_eq!(db.claim_jobs("second", at(501), at(530), 1).await.unwrap().len(), 1);
+    let again = db.resume_job(&job_id(1), at(502), &audit("job.resume")).await;
+    assert!(matches!(again, Err(StoreError::NotFound(_))), "{again:?}");
+}
+
+pub async fn a_checkpoint_is_forgotten(db: Db) {
+    ended(&db, JobState::Stopped, 40).await;
+    db.forget_checkpoint(&job_id(1)).await.unwrap();
+    let refused = db.resume_job(&job_id(1), at(500), &audit("job.resume")).await;
+    assert!(matches!(refused, Err(StoreError::NotFound(_))), "{refused:?}");
+    let over = db.job(&job_id(1)).await.unwrap().unwrap();
+    assert_eq!((over.state, over.checkpoint_step), (JobState::Stopped, 0));
+    db.create_job(&job(2, 1, &[]), &audit("job.create")).await.unwrap();
+    let running = db.forget_checkpoint(&job_id(2)).await;
+    assert!(matches!(running, Err(StoreError::NotFound(_))), "{running:?}");
+    let nobody = db.resume_job(&job_id(9), at(500), &audit("job.resume")).await;
+    assert!(matches!(nobody, Err(StoreError::NotFound(_))), "{nobody:?}");
+}
+
+pub async fn racing_resumes_count_once(db: Db) {
+    ended(&db, JobState::Failed, 40).await;
+    let mut racers = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let db = db.clone();
+        racers.spawn(async move { db.resume_job(&job_id(1), at(500), &audit("job.resume")).await.is_ok() });
+    }
+    assert_eq!(racers.join_all().await.into_iter().filter(|resumed| *resumed).count(), 1);
+    assert_eq!(db.job(&job_id(1)).await.unwrap().unwrap().attempt, 2);
 }

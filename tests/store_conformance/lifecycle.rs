@@ -44,6 +44,9 @@ enum Step {
         job: u64,
         mode: StopMode,
     },
+    Resume {
+        job: u64,
+    },
     /// The server is killed and started again. The holders' memories live in other servers and stay.
     Crash,
 }
@@ -60,6 +63,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(holder, job, state, lines)| Step::Record { holder, job, state, lines }),
         1 => (holder.clone(), job.clone()).prop_map(|(holder, job)| Step::NextAttempt { holder, job }),
         2 => (holder, job.clone()).prop_map(|(holder, job)| Step::Release { holder, job }),
+        2 => job.clone().prop_map(|job| Step::Resume { job }),
         1 => (job, select(&[StopMode::Keep, StopMode::Discard][..]))
             .prop_map(|(job, mode)| Step::Stop { job, mode }),
         1 => Just(Step::Crash),
@@ -73,6 +77,8 @@ struct Expected {
     state: JobState,
     stop: Option<StopMode>,
     attempt: u32,
+    /// Was a checkpoint kept at its last end?
+    checkpoint: bool,
     epoch: u64,
     /// Holder and end of the lease.
     lease: Option<(usize, i64)>,
@@ -94,6 +100,7 @@ impl World {
             state: JobState::Queued,
             stop: None,
             attempt: 1,
+            checkpoint: false,
             epoch: 0,
             lease: None,
             events: Vec::new(),
@@ -147,6 +154,19 @@ impl World {
                     assert!(matches!(answer, Err(StoreError::LeaseLost)), "{answer:?}");
                 }
             }
+            Step::Resume { job } => {
+                let expected = &mut self.jobs[usize::try_from(job - 1).unwrap()];
+                let answer = store.resume_job(&job_id(job), at(self.now), &audit("job.resume")).await;
+                if expected.state.may_resume() && expected.checkpoint {
+                    answer.unwrap();
+                    (expected.state, expected.stop, expected.lease) = (JobState::Queued, None, None);
+                    expected.attempt += 1;
+                    expected.epoch += 1;
+                    expected.events.push("queued".to_owned());
+                } else {
+                    assert!(matches!(answer, Err(StoreError::NotFound(_))), "{answer:?}");
+                }
+            }
             Step::Stop { job, mode } => {
                 let expected = &mut self.jobs[usize::try_from(job - 1).unwrap()];
                 let state =
@@ -154,6 +174,7 @@ impl World {
                 if expected.state == JobState::Queued {
                     (expected.state, expected.stop, expected.lease) = (JobState::Stopped, Some(mode), None);
                     expected.epoch += 1;
+                    expected.checkpoint &= mode == StopMode::Keep;
                     expected.events.push("stopped".to_owned());
                 } else if !expected.state.is_final() {
                     expected.stop = Some(mode);
@@ -201,7 +222,10 @@ impl World {
         self.told += 1;
         let events: Vec<_> =
             lines.iter().map(|line| (at(self.now), EventBody::Log { line: line.clone() })).collect();
-        let update = JobUpdate { state, ..JobUpdate::default() };
+        // Every other end keeps a checkpoint.
+        let checkpoint = state.filter(|state| state.is_final()).map(|_| self.told.is_multiple_of(2));
+        let checkpoint_step = checkpoint.map(u64::from);
+        let update = JobUpdate { state, checkpoint_step, ..JobUpdate::default() };
         let answer = store.record(&job_id(job), self.beliefs[holder][index], &update, &events).await;
         let holds = self.holds(holder, index);
         let expected = &mut self.jobs[index];
@@ -211,6 +235,7 @@ impl World {
             (true, false) => assert!(matches!(answer, Err(StoreError::NotFound(_))), "{answer:?}"),
             (true, true) => {
                 expected.state = state.unwrap_or(expected.state);
+                expected.checkpoint = checkpoint.unwrap_or(expected.checkpoint);
                 expected.events.extend(lines);
                 assert_eq!(answer.unwrap(), u64::try_from(expected.events.len()).unwrap());
             }
@@ -222,6 +247,7 @@ impl World {
         for (n, expected) in (1..).zip(&self.jobs) {
             let job = store.job(&job_id(n)).await.unwrap().unwrap();
             assert_eq!((job.state, job.stop, job.attempt), (expected.state, expected.stop, expected.attempt));
+            assert_eq!(job.checkpoint_step, u64::from(expected.checkpoint));
             let lease = job.lease.map(|lease| (lease.owner, lease.until, lease.epoch));
             let model =
                 expected.lease.map(|(holder, until)| (format!("holder {holder}"), at(until), expected.epoch));

@@ -66,6 +66,7 @@ macro_rules! cases {
                     a_heartbeat_keeps_the_job, an_old_epoch_is_refused, a_released_job_is_free_at_once,
                     a_summary_is_written_piece_by_piece, states_follow_the_rules, a_stop_reaches_the_holder,
                     a_queued_job_stops_at_once, a_final_job_stays_as_it_is, a_try_is_counted,
+                    a_job_with_a_checkpoint_is_resumed, a_checkpoint_is_forgotten, racing_resumes_count_once,
                 ]
                 events: [
                     numbers_have_no_gaps, stale_writers_leave_no_event, kinds_are_read_apart,

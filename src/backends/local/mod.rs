@@ -281,6 +281,15 @@ impl TrainingBackend for LocalBackend {
         Ok(())
     }
 
+    async fn checkpoint(&self, job: &Job) -> Result<Option<u64>, BackendError> {
+        let checkpoints = self.inner.directory(&job.id).join("checkpoints");
+        self.run(move |_| {
+            llm_tuner_engine::checkpoint::newest_step(&checkpoints)
+                .map_err(|error| BackendError::Io(error.to_string()))
+        })
+        .await
+    }
+
     async fn present(&self) -> Result<Vec<JobId>, BackendError> {
         self.run(|inner| {
             let entries = fs::read_dir(&inner.settings.jobs).map_err(failure)?;

@@ -27,7 +27,7 @@ pub(super) async fn drive(parts: Arc<Parts>, job: Job, shutdown: CancellationTok
     let mut held = Held { parts: Arc::clone(&parts), job, epoch, stop };
     tokio::select! {
         ended = held.drive_to_the_end() => match ended {
-            Ok(()) => parts.clean(&id).await,
+            Ok(()) => parts.tidy(&held.job).await,
             Err(LetGo::Store(StoreError::LeaseLost)) => return lost(&parts, &id).await,
             // The lease is left to run out: that is the pause before the next try.
             Err(error) => return tracing::warn!(job = %id, %error, "a job is let go of for now"),
@@ -43,7 +43,8 @@ pub(super) async fn drive(parts: Arc<Parts>, job: Job, shutdown: CancellationTok
 /// Another supervisor took the job, or a person stopped it before it left the queue.
 async fn lost(parts: &Parts, id: &JobId) {
     match parts.store.job(id).await {
-        Ok(Some(job)) if job.state.is_final() => parts.clean(id).await,
+        Ok(Some(job)) if job.state.is_final() => parts.tidy(&job).await,
+        Ok(None) => parts.clean(id).await,
         _ => tracing::warn!(job = %id, "another supervisor holds the job now"),
     }
 }
@@ -64,9 +65,7 @@ impl Held {
 
     /// Starts the present try. `false`: the job ended instead.
     async fn launch(&mut self) -> Result<bool, LetGo> {
-        if self.job.state == JobState::Uploading
-            && self.parts.store.model_of_job(&self.job.id).await?.is_some()
-        {
+        if self.job.state == JobState::Uploading && self.uploaded().await? {
             self.end(JobState::Completed, "Completed", JobUpdate::default()).await?;
             return Ok(false);
         }
@@ -102,7 +101,11 @@ impl Held {
         if self.asked_to_stop().is_none() && self.job.state != JobState::Stopping {
             return Ok(false);
         }
-        self.end(JobState::Stopped, "Stopped before it had learned anything.", JobUpdate::default()).await?;
+        let message = match self.job.checkpoint_step {
+            0 => "Stopped before it had learned anything.",
+            _ => "Stopped before it went on.",
+        };
+        self.end(JobState::Stopped, message, JobUpdate::default()).await?;
         Ok(true)
     }
 
@@ -143,14 +146,14 @@ impl Held {
     /// The next try, from the last checkpoint; `true` where there is none left.
     async fn again(&mut self, signal: Option<i32>) -> Result<bool, LetGo> {
         let tries = self.parts.settings.max_attempts;
-        if self.job.attempt >= tries {
-            self.fail(explain::killed(signal, self.job.attempt)).await?;
+        if self.job.tries() >= tries {
+            self.fail(explain::killed(signal, self.job.tries())).await?;
             return Ok(true);
         }
         self.next_attempt().await?;
         let message = format!(
             "The training process was ended from outside. It goes on from its last checkpoint (try {} of {tries}).",
-            self.job.attempt
+            self.job.tries()
         );
         self.enter(JobState::Starting, &message).await?;
         Ok(false)
@@ -173,7 +176,14 @@ impl Held {
             ..JobUpdate::default()
         };
         tracing::info!(job = %self.job.id, cause = why.cause, "a job failed");
-        Ok(self.end(JobState::Failed, &why.cause, update).await?)
+        self.end(JobState::Failed, &why.cause, update).await
+    }
+
+    /// Is the model of this very try stored already? One of before the job was resumed does not count.
+    async fn uploaded(&self) -> Result<bool, LetGo> {
+        let Some(model) = self.parts.store.model_of_job(&self.job.id).await? else { return Ok(false) };
+        let states = self.parts.store.last_events_of_kind(&self.job.id, "state", 1).await?;
+        Ok(states.last().is_some_and(|began| model.created_at >= began.at))
     }
 
     async fn last_lines(&self) -> Result<Vec<String>, LetGo> {

@@ -1,6 +1,6 @@
 //! Holding one job: keeping its lease alive, and writing its row and events under it.
 
-use super::Parts;
+use super::{LetGo, Parts};
 use crate::{
     domain::{
         event::EventBody,
@@ -39,9 +39,11 @@ impl Held {
         job.state = update.state.unwrap_or(job.state);
         job.log_offset = update.log_offset.unwrap_or(job.log_offset);
         job.started_at = update.started_at.or(job.started_at);
+        job.ended_at = update.ended_at.or(job.ended_at);
         job.train_loss = update.train_loss.or(job.train_loss);
         job.eval_loss = update.eval_loss.or(job.eval_loss);
         job.step = update.step.unwrap_or(job.step);
+        job.checkpoint_step = update.checkpoint_step.unwrap_or(job.checkpoint_step);
         self.parts.hub.publish(&self.job.id, seq);
         Ok(())
     }
@@ -61,12 +63,21 @@ impl Held {
         self.record(update, vec![(now, EventBody::State { state, message: message.to_owned() })]).await
     }
 
-    /// The job's last word; `update` may say more.
-    pub async fn end(&mut self, state: JobState, message: &str, update: JobUpdate) -> StoreResult<()> {
+    /// The job's last word; `update` may say more. Notes the checkpoint that it can go on from.
+    pub async fn end(&mut self, state: JobState, message: &str, update: JobUpdate) -> Result<(), LetGo> {
+        let keeps = state.may_resume() && self.asked_to_stop() != Some(StopMode::Discard);
+        let checkpoint = if keeps { self.parts.backend.checkpoint(&self.job).await? } else { None };
         let now = self.now();
-        let update =
-            JobUpdate { state: Some(state), phase: Some(message.to_owned()), ended_at: Some(now), ..update };
-        self.record(update, vec![(now, EventBody::State { state, message: message.to_owned() })]).await
+        let update = JobUpdate {
+            state: Some(state),
+            phase: Some(message.to_owned()),
+            ended_at: Some(now),
+            // The trainer tells its step now and then; a checkpoint may be of a later one.
+            step: checkpoint.filter(|step| *step > self.job.step),
+            checkpoint_step: Some(checkpoint.unwrap_or(0)),
+            ..update
+        };
+        Ok(self.record(update, vec![(now, EventBody::State { state, message: message.to_owned() })]).await?)
     }
 
     /// Counts a new try. Done before it starts: a crash in between finds a try without a process, and starts it.

@@ -10,7 +10,8 @@
 //! - [`follow`] turns the trainer's output into events     - [`lines`] reads one line of it
 //! - [`upload`] puts the result into storage               - [`explain`] says what went wrong, and what to do
 //!
-//! What outlives a job is in the database and in storage, so its directory goes when the job is over, however it ended.
+//! What outlives a job is in the database and in storage, so its directory goes when the job is over. That of one which
+//! can be resumed stays until it is too old or its job is deleted.
 //! Not here: who may start or stop a job (`services::training`), how a process is run (`backends`).
 
 mod drive;
@@ -24,7 +25,7 @@ mod upload;
 use super::hub::JobHub;
 use crate::{
     backends::{BackendError, TrainingBackend},
-    domain::{ids::JobId, time::Clock},
+    domain::{ids::JobId, job::Job, time::Clock},
     storage::Storage,
     store::{Store, StoreError},
 };
@@ -51,6 +52,8 @@ pub struct SupervisorSettings {
     pub queue: Duration,
     /// Tries of a job whose process is killed from outside.
     pub max_attempts: u32,
+    /// How long after its end a job can be resumed: then its directory goes.
+    pub keep_checkpoints: Duration,
     /// How often, and after which pause, a full disk is tried again before a trained model is given up.
     pub upload_tries: u32,
     pub upload_pause: Duration,
@@ -67,6 +70,7 @@ impl SupervisorSettings {
             poll: Duration::from_millis(300),
             queue: Duration::from_secs(1),
             max_attempts: 3,
+            keep_checkpoints: Duration::from_secs(7 * 24 * 3600),
             upload_tries: 20,
             upload_pause: Duration::from_secs(15),
         }
@@ -134,7 +138,11 @@ impl Supervisor {
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = parts.hub.nudged() => parts.nudges.send_modify(|count| *count += 1),
+                () = parts.hub.nudged() => {
+                    parts.nudges.send_modify(|count| *count += 1);
+                    // Perhaps a job was deleted.
+                    parts.sweep().await;
+                }
                 Some(ended) = jobs.join_next() => if let Err(error) = ended {
                     tracing::error!(%error, "a job's task ended badly; its lease runs out and it is taken up again");
                 },
@@ -165,7 +173,8 @@ impl Supervisor {
 }
 
 impl Parts {
-    /// Removes directories of jobs that are over or gone: a crash came between a job's end and its tidying up.
+    /// Removes directories that nobody needs: of jobs that were deleted or can't be resumed any more, or a crash came
+    /// between a job's end and its tidying up.
     async fn sweep(&self) {
         let present = match self.backend.present().await {
             Ok(present) => present,
@@ -174,10 +183,26 @@ impl Parts {
         for id in present {
             match self.store.job(&id).await {
                 Ok(Some(job)) if !job.state.is_final() => {}
-                Ok(_) => self.clean(&id).await,
+                Ok(Some(job)) => self.tidy(&job).await,
+                Ok(None) => self.clean(&id).await,
                 Err(error) => return tracing::warn!(%error, "the jobs' directories can't be swept"),
             }
         }
+    }
+
+    /// Removes the directory of a job that is over, unless it can be resumed for some time yet.
+    async fn tidy(&self, job: &Job) {
+        let over = job.ended_at.unwrap_or(job.created_at).plus(self.settings.keep_checkpoints);
+        if job.can_resume() && self.clock.now() < over {
+            return;
+        }
+        // First the row: what can be resumed has its directory.
+        if job.checkpoint_step > 0
+            && let Err(error) = self.store.forget_checkpoint(&job.id).await
+        {
+            return tracing::debug!(job = %job.id, %error, "the job's directory stays for now");
+        }
+        self.clean(&job.id).await;
     }
 
     async fn clean(&self, id: &JobId) {

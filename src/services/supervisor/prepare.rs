@@ -53,6 +53,10 @@ impl From<Explained> for PrepareError {
 pub(super) async fn prepare(parts: &Parts, job: &Job) -> Result<(), PrepareError> {
     let directory = parts.backend.directory(job);
     let (input, part) = (directory.join("input"), directory.join("input.part"));
+    if let BaseModel::Directory { name } = &job.spec.base {
+        // Also where it was linked before: the operator may have taken it away since.
+        source(parts, name)?;
+    }
     if input.is_dir() {
         return Ok(());
     }
@@ -132,10 +136,7 @@ async fn base(parts: &Parts, job: &Job, target: &Path) -> Result<(), PrepareErro
         BaseModel::Nano => Ok(()),
         BaseModel::Directory { name: directory } => {
             // A link: the engine reads it only, and it may be large.
-            let (root, target) = (parts.settings.models_dir.clone(), target.to_owned());
-            let source = inside(&root, directory).filter(|path| path.is_dir()).ok_or_else(|| {
-                because(format!("The base model \"{name}\" is not on this machine any more."), OTHER_BASE)
-            })?;
+            let (source, target) = (source(parts, directory)?, target.to_owned());
             files(move || std::os::unix::fs::symlink(source.canonicalize()?, target)).await
         }
         BaseModel::Model { id } => {
@@ -163,6 +164,13 @@ async fn base(parts: &Parts, job: &Job, target: &Path) -> Result<(), PrepareErro
             Ok(())
         }
     }
+}
+
+/// Where a base model of the operator lies.
+fn source(parts: &Parts, name: &str) -> Result<PathBuf, PrepareError> {
+    inside(&parts.settings.models_dir, name).filter(|path| path.is_dir()).ok_or_else(|| {
+        because(format!("The base model \"{name}\" is not on this machine any more."), OTHER_BASE).into()
+    })
 }
 
 /// The path of a plain name under a directory.

@@ -14,7 +14,12 @@ use crate::{
     },
     store::{PageRequest, Store},
 };
-use llm_tuner_engine::{config::Gpt2Config, error::FileError, files};
+use llm_tuner_engine::{
+    config::Gpt2Config,
+    error::{FileError, NextStep},
+    files,
+    tokenizer::TokenizerFiles,
+};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -39,7 +44,7 @@ pub struct Base {
     pub config: Option<Gpt2Config>,
     /// Where its files are on this machine, for a directory.
     pub directory: Option<PathBuf>,
-    /// Why it can't be used; what is missing or wrong, and in which file.
+    /// Why it can't be used: what is missing or wrong, in which file, and what to do about it.
     pub problem: Option<String>,
 }
 
@@ -163,7 +168,14 @@ fn read_directories(root: &Path) -> Vec<Base> {
     bases
 }
 
-/// Reads the configuration and the headers of the weights, not the weights.
+/// What is wrong with a file of a model and what to do about it; the file as seen from where the models lie.
+pub(super) fn words(directory: &Path, error: &(impl std::error::Error + NextStep)) -> String {
+    let root = directory.parent().map(|root| format!("{}/", root.display())).unwrap_or_default();
+    let next_step = error.next_step().replace(", then start the job again", "");
+    format!("{}. {next_step}", error.to_string().replace(&root, ""))
+}
+
+/// Reads the configuration and the headers of the weights, not the weights; of the tokenizer, that it is there.
 fn read_directory(path: &Path, name: String) -> Base {
     let read = || -> Result<(Gpt2Config, u64), FileError> {
         let config = files::huggingface::read_config(path)?;
@@ -173,11 +185,12 @@ fn read_directory(path: &Path, name: String) -> Base {
             .map(|meta| meta.len())
             .sum();
         files::huggingface::check_shapes(path, &config)?;
+        TokenizerFiles::find(path)?;
         Ok((config, bytes))
     };
     let (config, bytes, problem) = match read() {
         Ok((config, bytes)) => (Some(config), bytes, None),
-        Err(error) => (None, 0, Some(error.to_string())),
+        Err(error) => (None, 0, Some(words(path, &error))),
     };
     Base {
         key: format!("dir:{name}"),

@@ -99,13 +99,7 @@ impl Training {
                 "Change the settings, or accept the warnings and start again.",
             ));
         }
-        if self.store.count_active_jobs(&actor.user.id).await? >= MAX_ACTIVE {
-            return Err(ServiceError::refused(
-                "too_many_jobs",
-                format!("You already have {MAX_ACTIVE} jobs waiting or running."),
-                "Wait for one to finish, or stop one.",
-            ));
-        }
+        self.room_for_one_more(actor).await?;
         let job = self.draft(actor, request, plan.spec);
         let audit = actor.audit(job.created_at, "job.create", &job.name);
         let job = match self.store.create_job(&job, &audit).await {
@@ -139,8 +133,10 @@ impl Training {
             step: 0,
             total_steps,
             attempt: 1,
+            first_attempt: 1,
             log_offset: 0,
             last_seq: 0,
+            checkpoint_step: 0,
             train_loss: None,
             eval_loss: None,
             tokens_per_second: None,
@@ -216,6 +212,37 @@ impl Training {
         Ok(state)
     }
 
+    /// Puts a job that failed or was stopped back into the queue; it goes on from its checkpoint.
+    pub async fn resume(&self, actor: &Actor, name: &str) -> ServiceResult<Job> {
+        let job = self.own(actor, Action::Write, self.store.job_by_name(name).await?)?;
+        if !job.can_resume() {
+            return Err(cannot_resume(&job));
+        }
+        self.room_for_one_more(actor).await?;
+        let now = self.env.now();
+        let audit = actor.audit(now, "job.resume", &job.name);
+        match self.store.resume_job(&job.id, now, &audit).await {
+            // Somebody was quicker: it runs, is deleted, or its checkpoint was too old.
+            Err(StoreError::NotFound(_)) => Err(cannot_resume(&self.job(actor, name).await?)),
+            Err(error) => Err(error.into()),
+            Ok(()) => {
+                self.hub.nudge();
+                self.job(actor, name).await
+            }
+        }
+    }
+
+    async fn room_for_one_more(&self, actor: &Actor) -> ServiceResult<()> {
+        if self.store.count_active_jobs(&actor.user.id).await? < MAX_ACTIVE {
+            return Ok(());
+        }
+        Err(ServiceError::refused(
+            "too_many_jobs",
+            format!("You already have {MAX_ACTIVE} jobs waiting or running."),
+            "Wait for one to finish, or stop one.",
+        ))
+    }
+
     /// Title and notes.
     pub async fn describe(&self, actor: &Actor, name: &str, title: &str, notes: &str) -> ServiceResult<()> {
         let job = self.own(actor, Action::Write, self.store.job_by_name(name).await?)?;
@@ -234,7 +261,10 @@ impl Training {
             return Err(ServiceError::refused("job_running", "This job has not ended.", "Stop it first."));
         }
         let audit = actor.audit(self.env.now(), "job.delete", &job.name);
-        Ok(self.store.delete_job(&job.id, &audit).await?)
+        self.store.delete_job(&job.id, &audit).await?;
+        // Its directory, where one is left, goes too.
+        self.hub.nudge();
+        Ok(())
     }
 
     /// The request that would make the same job again: for a filled-in form.
@@ -254,4 +284,19 @@ impl Training {
         job.filter(|job| authorize(actor, action, Resource::Owned(&job.user_id)))
             .ok_or(ServiceError::NotFound("job"))
     }
+}
+
+fn cannot_resume(job: &Job) -> ServiceError {
+    if !job.state.is_final() {
+        return ServiceError::refused(
+            "job_running",
+            "This job has not ended.",
+            "Watch it, or stop it first.",
+        );
+    }
+    let message = match job.state {
+        JobState::Completed => "This job is complete: there is nothing left to go on with.",
+        _ => "This job has no checkpoint to go on from.",
+    };
+    ServiceError::refused("no_checkpoint", message, "Clone it to start anew with the same settings.")
 }

@@ -4,7 +4,7 @@
 use super::{
     Request,
     automatic::{self, Automatic},
-    bases::Base,
+    bases::{Base, words},
     machine, names,
     tokens::{Counter, Counts},
 };
@@ -95,6 +95,13 @@ impl Planner {
         let (tokenizer, config) = self.base_files(&base).await?;
         let counts = self.counter.count(&self.storage, &datasets, tokenizer).await?;
         let config = config.unwrap_or_else(|| Gpt2Config::nano(counts.vocabulary));
+        if counts.vocabulary > config.vocab_size {
+            let message = format!(
+                "The tokenizer of {} has {} tokens, and its config.json says {} (vocab_size). Use the tokenizer that the model was trained with.",
+                base.name, counts.vocabulary, config.vocab_size
+            );
+            return Err(ServiceError::invalid("base_model", message));
+        }
         let limit = u32::try_from(config.n_positions).unwrap_or(u32::MAX);
         if request.sets("max_sequence_length") && settings.max_sequence_length > limit {
             let message = format!("{} reads at most {limit} tokens at once.", base.name);
@@ -167,8 +174,8 @@ impl Planner {
                     tokio::fs::create_dir_all(path.parent().unwrap_or(&directory)).await.map_err(io)?;
                     self.storage.get_file(&format!("{}/{}", model.prefix, file.path), &path).await?;
                 }
-                let config =
-                    huggingface::read_config(&directory).map_err(|error| broken(error.to_string()))?;
+                let config = huggingface::read_config(&directory)
+                    .map_err(|error| broken(words(&directory, &error)))?;
                 Ok((Some(directory), Some(config)))
             }
         }

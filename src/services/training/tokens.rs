@@ -1,5 +1,6 @@
 //! How many tokens each row of some datasets has, by the tokenizer that training will use. Counted once and kept.
 
+use super::bases::words;
 use crate::{
     domain::dataset::Dataset,
     services::{
@@ -81,29 +82,29 @@ impl Counter {
         }
         let rows: u64 = datasets.iter().map(|dataset| dataset.rows).sum();
         let directory = key.1.clone();
-        let work = move || -> Result<Counts, String> {
-            let sample = read(sources)?;
+        let work = move || -> ServiceResult<Counts> {
+            let data = |why: String| ServiceError::invalid("dataset", why);
+            let sample = read(sources).map_err(data)?;
             let kind = sample.first().map_or(Kind::Text, Row::kind);
             let template = Template::for_kind(kind);
             let tokenizer = match &directory {
-                Some(directory) => Tokenizer::load(directory),
+                Some(directory) => Tokenizer::load(directory)
+                    .map_err(|error| ServiceError::invalid("base_model", words(directory, &error)))?,
                 None => {
                     let texts: Vec<&str> = sample.iter().flat_map(Row::texts).collect();
-                    Tokenizer::for_data(&texts, &template)
+                    Tokenizer::for_data(&texts, &template).map_err(|error| data(error.to_string()))?
                 }
             };
-            let tokenizer = tokenizer.map_err(|error| error.to_string())?;
             let mut lengths = Vec::with_capacity(sample.len());
             for row in &sample {
-                let (ids, _) = encode(row, &tokenizer, &template).map_err(|error| error.to_string())?;
+                let (ids, _) = encode(row, &tokenizer, &template).map_err(|error| data(error.to_string()))?;
                 lengths.push(u32::try_from(ids.len()).unwrap_or(u32::MAX));
             }
             Ok(Counts { kind, lengths, rows, vocabulary: tokenizer.vocab_size() })
         };
         let counts = tokio::task::spawn_blocking(work)
             .await
-            .map_err(|error| ServiceError::Internal(error.to_string()))?
-            .map_err(|why| ServiceError::invalid("dataset", why))?;
+            .map_err(|error| ServiceError::Internal(error.to_string()))??;
         let counts = Arc::new(counts);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push((key, Arc::clone(&counts)));

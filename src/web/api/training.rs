@@ -36,6 +36,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(list))
         .routes(routes!(show))
         .routes(routes!(stop))
+        .routes(routes!(resume))
         .routes(routes!(log))
         .routes(routes!(base_models))
 }
@@ -285,6 +286,8 @@ pub struct JobBody {
     instance_type: &'static str,
     failure_reason: Option<String>,
     next_step: Option<String>,
+    /// Where the job can go on from, while it can be resumed.
+    checkpoint_step: Option<u64>,
     /// The finished model's archive.
     model_artifacts_s3_uri: Option<String>,
     model_id: Option<String>,
@@ -332,6 +335,7 @@ async fn show(
         instance_type: "local",
         failure_reason: job.failure.clone(),
         next_step: job.next_step.clone(),
+        checkpoint_step: job.can_resume().then_some(job.checkpoint_step),
         model_artifacts_s3_uri: download_url.clone(),
         model_id: model.map(|model| model.id.to_string()),
         download_url,
@@ -397,6 +401,30 @@ async fn stop(
     Ok(Json(StoppedBody { job_name: name, status, stopped_at: rfc3339(state.env.now()) }))
 }
 
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct ResumedBody {
+    job_name: String,
+    /// `InProgress`.
+    status: &'static str,
+    /// The step that it goes on from.
+    checkpoint_step: u64,
+}
+
+/// Puts a job that failed or was stopped back into the queue: it goes on from its checkpoint, with the very result that
+/// it would have had without the pause. See `checkpoint_step` of `GET /api/training-job/{job_name}`.
+#[utoipa::path(post, path = "/api/resume-training-job/{job_name}", tag = "Training", params(("job_name" = String, Path)),
+    responses((status = 202, body = ResumedBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+async fn resume(
+    State(state): State<AppState>,
+    ApiActor(actor): ApiActor,
+    Path(name): Path<String>,
+) -> Result<(StatusCode, Json<ResumedBody>), ApiError> {
+    let job = state.training.resume(&actor, &name).await?;
+    let body =
+        ResumedBody { job_name: name, status: job.state.api_status(), checkpoint_step: job.checkpoint_step };
+    Ok((StatusCode::ACCEPTED, Json(body)))
+}
+
 /// The whole log as text, streamed.
 #[utoipa::path(get, path = "/api/training-job/{job_name}/log", tag = "Training", params(("job_name" = String, Path)),
     responses((status = 200, content_type = "text/plain", body = String), (status = 404, body = ErrorBody)))]
@@ -448,7 +476,7 @@ pub struct BaseModelView {
     licence: String,
     parameters: Option<u64>,
     bytes: u64,
-    /// Why it can't be chosen: the file and what is wrong with it.
+    /// Why it can't be chosen: the file, what is wrong with it, and what to do.
     problem: Option<String>,
 }
 

@@ -10,8 +10,12 @@ use crate::{
         error::{ServiceError, ServiceResult},
     },
     web::{
-        error::FragmentError, islands::job::History, pages::training::views, render::render,
-        session::FragmentActor, state::AppState,
+        error::FragmentError,
+        islands::job::{History, add_point},
+        pages::training::views,
+        render::render,
+        session::FragmentActor,
+        state::AppState,
     },
 };
 use axum::{
@@ -155,7 +159,7 @@ async fn history(state: &AppState, job: &Job) -> ServiceResult<(History, u64)> {
     let known = |event: &JobEvent| event.seq <= last;
     for JobEvent { body, .. } in metrics.into_iter().filter(known) {
         if let EventBody::Metric { name, value, step } = body {
-            history.metrics.entry(name).or_default().push((step as f64, value));
+            add_point(history.metrics.entry(name).or_default(), step as f64, value);
         }
     }
     for JobEvent { body, .. } in log.into_iter().filter(known) {

@@ -1,4 +1,4 @@
-//! Forms of training: start, stop, describe, delete, and the sample that starts with one press.
+//! Forms of training: start, stop, resume, describe, delete, and the sample that starts with one press.
 
 use leptos::prelude::*;
 use std::collections::BTreeMap;
@@ -14,8 +14,15 @@ pub async fn start_training(#[server(default)] form: BTreeMap<String, String>) -
     let typed = Typed(form);
     let result = async {
         let actor = call.actor().await?;
+        let now = call.state.env.now();
         let job = call.state.training.start(&actor, &typed.request()).await?;
-        Ok(Then::to(format!("/training/{}", job.name)))
+        let then = Then::to(format!("/training/{}", job.name));
+        let again = job.created_at < now;
+        Ok(if again {
+            then.notice("This form has started this job already. It was not started again.")
+        } else {
+            then
+        })
     };
     let result = result.await;
     let kept: Vec<(&str, &str)> =
@@ -36,6 +43,18 @@ pub async fn stop_job(name: String, mode: String) -> Result<(), ServerFnError> {
     };
     let result = result.await;
     reply(&call, "stop", &[], result)
+}
+
+#[server(prefix = "/fn", endpoint = "resume_job")]
+pub async fn resume_job(name: String) -> Result<(), ServerFnError> {
+    let call = Call::new();
+    let result = async {
+        let actor = call.actor().await?;
+        call.state.training.resume(&actor, &name).await?;
+        Ok(Then::to(format!("/training/{name}")))
+    };
+    let result = result.await;
+    reply(&call, "resume", &[], result)
 }
 
 #[server(prefix = "/fn", endpoint = "describe_job")]

@@ -28,13 +28,13 @@ pub async fn layer(State(state): State<AppState>, request: Request, next: Next) 
         Some(_) if machine => return response,
         Some(error) => error.0.clone(),
         // An unknown address, or a layer below that refused in its own words.
-        None if !machine
-            && accepts_html
-            && response.status() == StatusCode::NOT_FOUND
-            && !is_html(&response) =>
-        {
-            Problem::not_found("page")
-        }
+        None if !machine && accepts_html && !is_html(&response) => match response.status() {
+            StatusCode::NOT_FOUND => Problem::not_found("page"),
+            StatusCode::BAD_REQUEST => {
+                Problem::bad_request("This address has a part that can't be understood.")
+            }
+            _ => return response,
+        },
         None => return response,
     };
     if problem.status == StatusCode::UNAUTHORIZED {

@@ -134,6 +134,7 @@ fn settings_view(
         <div class="stack-lg">
             <Card title="Profile">
                 <form method="post" action="/fn/set_full_name" class="stack form-narrow">
+                    <FormErrors errors=profile.errors.clone()/>
                     <TextField label="Full name" name="full_name" autocomplete="name" required=true value=name
                         error=error_for(&profile.errors, "full_name")/>
                     <div class="actions"><Button>"Save name"</Button></div>

@@ -3,7 +3,7 @@
 //! The epoch is the fence: it grows with every claim, and each write asks for the one it was given.
 
 use super::super::super::{JobUpdate, StoreError, StoreResult};
-use super::super::{SqlStore, audit, conn::Tx, value::args};
+use super::super::{SqlStore, audit, conn::Tx, found, value::args};
 use super::{events, lost};
 use crate::domain::{
     audit::AuditEntry,
@@ -82,7 +82,8 @@ pub(super) async fn record(
              train_loss = coalesce($7, train_loss), eval_loss = coalesce($8, eval_loss),
              tokens_per_second = coalesce($9, tokens_per_second), failure = coalesce($10, failure),
              next_step = coalesce($11, next_step), started_at = coalesce($12, started_at),
-             ended_at = coalesce($13, ended_at), last_seq = $14
+             ended_at = coalesce($13, ended_at), last_seq = $14,
+             checkpoint_step = coalesce($15, checkpoint_step)
          where id = $1",
         args![
             id,
@@ -98,7 +99,8 @@ pub(super) async fn record(
             &update.next_step,
             update.started_at,
             update.ended_at,
-            last_seq
+            last_seq,
+            update.checkpoint_step
         ],
     )
     .await?;
@@ -156,7 +158,8 @@ pub(super) async fn request_stop(
         // Whoever was about to start it finds its lease gone.
         tx.execute(
             "update jobs set state = 'stopped', stop = $2, ended_at = $3, last_seq = $4, lease_owner = null,
-                 lease_until = 0, lease_epoch = lease_epoch + 1
+                 lease_until = 0, lease_epoch = lease_epoch + 1,
+                 checkpoint_step = case when $2 = 'discard' then 0 else checkpoint_step end
              where id = $1",
             args![id, mode.as_str(), at, held.last_seq.saturating_add(1)],
         )
@@ -172,4 +175,26 @@ pub(super) async fn request_stop(
     audit::append(&mut tx, entry).await?;
     tx.commit().await?;
     Ok(state)
+}
+
+pub(super) async fn resume(store: &SqlStore, id: &JobId, at: Instant, entry: &AuditEntry) -> StoreResult<()> {
+    let mut tx = store.begin().await?;
+    let held = hold(&mut tx, id).await?;
+    let message = "Waiting for its turn to go on".to_owned();
+    // The pause is no time of the job's. Whoever held it has nothing more to say.
+    let resumed = tx
+        .execute(
+            "update jobs set state = 'queued', phase = $2, stop = null, failure = null, next_step = null,
+                 attempt = attempt + 1, first_attempt = attempt + 1, log_offset = 0, last_seq = $3,
+                 started_at = started_at + ($4 - ended_at), ended_at = null,
+                 lease_owner = null, lease_until = 0, lease_epoch = lease_epoch + 1
+             where id = $1 and state in ('failed', 'stopped', 'lost') and checkpoint_step > 0",
+            args![id, &message, held.last_seq.saturating_add(1), at],
+        )
+        .await?;
+    found(resumed, "job with a checkpoint")?;
+    let event = EventBody::State { state: JobState::Queued, message };
+    events::append(&mut tx, id, held.last_seq, &[(at, event)]).await?;
+    audit::append(&mut tx, entry).await?;
+    tx.commit().await
 }

@@ -107,6 +107,20 @@ impl Jobs for SqlStore {
         lease::request_stop(self, id, mode, at, audit).await
     }
 
+    async fn resume_job(&self, id: &JobId, at: Instant, audit: &AuditEntry) -> StoreResult<()> {
+        lease::resume(self, id, at, audit).await
+    }
+
+    async fn forget_checkpoint(&self, id: &JobId) -> StoreResult<()> {
+        let forgotten = self
+            .execute(
+                concat!("update jobs set checkpoint_step = 0 where id = $1 and not (", OPEN!(), ")"),
+                args![id],
+            )
+            .await?;
+        found(forgotten, "job")
+    }
+
     async fn describe_job(
         &self,
         id: &JobId,

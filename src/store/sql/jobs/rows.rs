@@ -23,8 +23,8 @@ pub(super) use OPEN;
 macro_rules! select {
     ($rest:expr) => {
         concat!(
-            "select id, user_id, name, title, notes, spec, state, phase, stop, step, total_steps, attempt, ",
-            "log_offset, last_seq, train_loss, eval_loss, tokens_per_second, failure, next_step, ",
+            "select id, user_id, name, title, notes, spec, state, phase, stop, step, total_steps, attempt, first_attempt, ",
+            "log_offset, last_seq, checkpoint_step, train_loss, eval_loss, tokens_per_second, failure, next_step, ",
             "idempotency_key, lease_owner, lease_until, lease_epoch, created_at, started_at, ended_at from jobs ",
             $rest
         )
@@ -52,8 +52,10 @@ pub(super) fn read(row: &Row) -> StoreResult<Job> {
         step: row.count("step")?,
         total_steps: row.count("total_steps")?,
         attempt: row.small("attempt")?,
+        first_attempt: row.small("first_attempt")?,
         log_offset: row.count("log_offset")?,
         last_seq: row.count("last_seq")?,
+        checkpoint_step: row.count("checkpoint_step")?,
         train_loss: row.optional_real("train_loss")?,
         eval_loss: row.optional_real("eval_loss")?,
         tokens_per_second: row.optional_real("tokens_per_second")?,

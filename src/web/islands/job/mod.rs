@@ -6,7 +6,7 @@ mod chart;
 mod feed;
 mod state;
 
-pub use state::History;
+pub use state::{History, add_point};
 
 use leptos::prelude::*;
 use state::{Feed, Link};
@@ -89,5 +89,5 @@ fn log(feed: RwSignal<Feed>) -> impl IntoView {
             pane.set_scroll_top(pane.scroll_height());
         }
     });
-    view! { <pre class="log log-live" node_ref=pane tabindex="0" aria-label="Log">{move || feed.with(|feed| feed.log.join("\n"))}</pre> }.into_any()
+    view! { <pre class="log log-live" node_ref=pane tabindex="0" role="group" aria-label="Log">{move || feed.with(|feed| feed.log.join("\n"))}</pre> }.into_any()
 }

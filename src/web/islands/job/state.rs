@@ -78,6 +78,13 @@ struct Log {
     line: String,
 }
 
+/// Appends a point to a series. A job that went on from a checkpoint repeats steps: the later value counts.
+pub fn add_point(points: &mut Vec<(f64, f64)>, step: f64, value: f64) {
+    let kept = points.iter().rposition(|point| point.0 < step).map_or(0, |last| last + 1);
+    points.truncate(kept);
+    points.push((step, value));
+}
+
 impl Feed {
     /// Takes in one event of the stream. What can't be read is left out: the server may be newer than the page.
     pub fn take(&mut self, kind: &str, data: &str) {
@@ -95,10 +102,7 @@ impl Feed {
             }
             "metric" => {
                 if let Ok(Metric { name, value, step }) = serde_json::from_str(data) {
-                    let points = self.metrics.entry(name).or_default();
-                    // A job taken over from a checkpoint repeats steps: the later value counts.
-                    points.retain(|point| point.0 < step);
-                    points.push((step, value));
+                    add_point(self.metrics.entry(name).or_default(), step, value);
                 }
             }
             "log" => {

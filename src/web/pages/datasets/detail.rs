@@ -179,10 +179,10 @@ fn dialogs(dataset: &Dataset, flash: Option<&Flash>, used_by: &[String]) -> AnyV
     };
     view! {
         {problem}
-        <Dialog id="rename-dataset" title="Rename dataset">
+        <Dialog id="rename-dataset" title="Rename dataset" open=error.is_some()>
             <form method="post" action="/fn/rename_dataset" class="stack">
                 <input type="hidden" name="id" value=id/>
-                <TextField label="Name" name="name" value=name error=error required=true/>
+                <TextField label="Name" name="name" value=name error=error.clone() autofocus=error.is_some() required=true/>
                 <div class="actions"><Button kind=ButtonKind::Primary>"Save name"</Button></div>
             </form>
         </Dialog>

@@ -1,16 +1,35 @@
-//! The card beside the form of a new training job: what the job will take, or what is missing.
+//! The training form's card: the sentence, the figures and doubts of the plan, or what is missing. A fragment too.
 
 use crate::{
-    services::training::plan::Plan,
+    domain::field::FieldError,
+    services::{context::Actor, error::ServiceError, training::plan::Plan},
     web::{
         components::{Button, ButtonKind, Card, Checkbox, DefinitionList, Notice, Severity},
-        error::Problem,
+        error::{FragmentError, Problem},
         format,
+        render::render,
+        session::FragmentActor,
+        state::AppState,
         typed::Typed,
     },
 };
+use axum::{
+    extract::{RawQuery, State},
+    response::Html,
+};
 use leptos::prelude::*;
 use std::time::Duration;
+
+/// The card alone.
+pub async fn plan_fragment(
+    State(state): State<AppState>,
+    RawQuery(query): RawQuery,
+    FragmentActor(actor): FragmentActor,
+) -> Result<Html<String>, FragmentError> {
+    let typed = Typed::from_query(&query.unwrap_or_default());
+    let plan = plan_of(&state, &actor, &typed).await;
+    Ok(Html(render(move || card(&typed, plan))))
+}
 
 /// What the card shows: a plan, or what is missing.
 pub enum Ready {
@@ -18,14 +37,24 @@ pub enum Ready {
     Missing(Problem),
 }
 
+pub async fn plan_of(state: &AppState, actor: &Actor, typed: &Typed) -> Ready {
+    if typed.get("dataset").is_empty() {
+        return Ready::Missing(ServiceError::invalid("dataset", "Choose a dataset.").into());
+    }
+    match state.training.plan(actor, &typed.request()).await {
+        Ok(plan) => Ready::Plan(Box::new(plan)),
+        Err(error) => Ready::Missing(error.into()),
+    }
+}
+
 /// The sentence, the figures, the doubts, and the button that says what is missing.
 pub fn card(typed: &Typed, ready: Ready) -> AnyView {
     match ready {
         Ready::Missing(problem) => {
             let lines = if problem.fields.is_empty() {
-                vec![problem.message.clone()]
+                view! { <li>{problem.message.clone()}</li> }.into_any()
             } else {
-                problem.fields.iter().map(|error| error.message.clone()).collect()
+                problem.fields.iter().map(missing).collect_view().into_any()
             };
             let label = match problem.fields.first().map(|error| error.field.as_str()) {
                 Some("dataset") => "Choose a dataset",
@@ -35,7 +64,7 @@ pub fn card(typed: &Typed, ready: Ready) -> AnyView {
             };
             view! {
                 <Card title="Not ready">
-                    <ul class="missing">{lines.into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}</ul>
+                    <ul class="missing">{lines}</ul>
                     {(!problem.next_step.is_empty()).then(|| view! { <p class="muted">{problem.next_step.clone()}</p> })}
                     <Button kind=ButtonKind::Primary wide=true disabled=true>{label}</Button>
                     {check_button()}
@@ -45,6 +74,12 @@ pub fn card(typed: &Typed, ready: Ready) -> AnyView {
         }
         Ready::Plan(plan) => plan_view(typed, &plan),
     }
+}
+
+/// Leads to its field, which app.js marks.
+fn missing(error: &FieldError) -> impl IntoView + use<> {
+    let (id, href) = (format!("plan-{}", error.field), format!("#{}", error.field));
+    view! { <li id=id data-field=error.field.clone()><a class="link" href=href>{error.message.clone()}</a></li> }
 }
 
 /// For pages without JavaScript: asks for the same page, filled in.

@@ -1,22 +1,23 @@
 //! The form of a new training job: four sections, and a card that says *ready* or what is missing. The card is a
 //! fragment: htmx fetches it again as the form changes; without JavaScript "Check" does.
 
-use super::card::{Ready, card};
+use super::card::{Ready, card, plan_of};
 use crate::{
-    domain::dataset::{Dataset, DatasetState},
-    services::{error::ServiceError, training::bases::Base},
+    domain::{
+        dataset::{Dataset, DatasetState},
+        field::FieldError,
+    },
+    services::training::bases::Base,
     store::PageRequest as ListPage,
     web::{
         components::{
-            Card, Checkbox, LinkButton, MaybeText, Notice, PageHeader, RadioCard, RadioCards, SelectField,
-            SelectOption, Severity, TextField,
+            Card, Checkbox, FormErrors, LinkButton, MaybeText, Notice, PageHeader, RadioCard, RadioCards,
+            SelectField, SelectOption, Severity, TextField,
         },
-        error::{FragmentError, PageError},
+        error::PageError,
         flash::Flash,
         format,
         page::SignedPage,
-        render::render,
-        session::FragmentActor,
         shell::Nav,
         state::AppState,
         typed::Typed,
@@ -24,7 +25,7 @@ use crate::{
 };
 use axum::{
     extract::{RawQuery, State},
-    response::{Html, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 use leptos::prelude::*;
 use llm_tuner_engine::hyperparameters::{Hyperparameters, Preset};
@@ -35,7 +36,17 @@ pub async fn page(
     RawQuery(query): RawQuery,
     SignedPage { actor, page }: SignedPage,
 ) -> Result<Response, PageError> {
-    let mut typed = Typed::from_query(&query.unwrap_or_default());
+    let query = query.unwrap_or_default();
+    let mut typed = Typed::from_query(&query);
+    // The key stays in the address: who comes back to the form and presses again starts nothing twice.
+    if typed.get("key").is_empty() {
+        let mark = if query.is_empty() { "" } else { "&" };
+        let to = format!("/training/new?{query}{mark}key={}", state.env.secret());
+        return Ok(Redirect::to(&to).into_response());
+    }
+    // Asked for by the form itself, where there is no script.
+    let checked = query.contains("form[") || query.contains("form%5B");
+    let key = typed.get("key").to_owned();
     let clone = typed.get("clone").to_owned();
     if !clone.is_empty() {
         let job = state.training.job(&actor, &clone).await?;
@@ -49,39 +60,17 @@ pub async fn page(
     let bases = state.training.bases.list(&actor).await?;
     let datasets = state.datasets.list(&actor, &ListPage { cursor: None, limit: 200 }).await?.items;
     typed.or("base_model", "nano");
-    if typed.get("dataset").is_empty() {
+    // The only one there is, unless the person chose none.
+    if !typed.0.contains_key("dataset") {
         let ready: Vec<_> = datasets.iter().filter(|dataset| dataset.state == DatasetState::Ready).collect();
         if let [only] = ready.as_slice() {
             typed.set("dataset", only.id.as_str());
         }
     }
-    if typed.get("key").is_empty() {
-        typed.set("key", state.env.secret());
-    }
+    typed.set("key", key);
     let plan = plan_of(&state, &actor, &typed).await;
     let page = page.at(Nav::Training, &[("Training", "/training"), ("New training", "/training/new")]);
-    Ok(page.show("New training", move || form_view(&bases, &datasets, &typed, &flash, plan)))
-}
-
-/// The card alone.
-pub async fn plan_fragment(
-    State(state): State<AppState>,
-    RawQuery(query): RawQuery,
-    FragmentActor(actor): FragmentActor,
-) -> Result<Html<String>, FragmentError> {
-    let typed = Typed::from_query(&query.unwrap_or_default());
-    let plan = plan_of(&state, &actor, &typed).await;
-    Ok(Html(render(move || card(&typed, plan))))
-}
-
-async fn plan_of(state: &AppState, actor: &crate::services::context::Actor, typed: &Typed) -> Ready {
-    if typed.get("dataset").is_empty() {
-        return Ready::Missing(ServiceError::invalid("dataset", "Choose a dataset.").into());
-    }
-    match state.training.plan(actor, &typed.request()).await {
-        Ok(plan) => Ready::Plan(Box::new(plan)),
-        Err(error) => Ready::Missing(error.into()),
-    }
+    Ok(page.show("New training", move || form_view(&bases, &datasets, &typed, &flash, plan, checked)))
 }
 
 fn form_view(
@@ -90,6 +79,7 @@ fn form_view(
     typed: &Typed,
     flash: &Flash,
     plan: Ready,
+    checked: bool,
 ) -> impl IntoView + use<> {
     let errors: BTreeMap<String, String> = match &plan {
         Ready::Missing(problem) => {
@@ -100,6 +90,11 @@ fn form_view(
         }
     };
     let refused = flash.problem.clone();
+    let summary = if checked || !flash.errors.is_empty() {
+        errors.iter().map(|(field, message)| FieldError::new(field, message)).collect()
+    } else {
+        Vec::new()
+    };
     let key = typed.get("key").to_owned();
     let model = model_section(bases, typed, &errors);
     let data = data_section(datasets, typed, &errors);
@@ -108,6 +103,7 @@ fn form_view(
     view! {
         <PageHeader title="New training"/>
         {refused.map(|(message, next)| view! { <Notice severity=Severity::Error title=message next_step=next focus=true/> })}
+        <FormErrors errors=summary/>
         <form id="training-form" method="post" action="/fn/start_training" class="training-form">
             <input type="hidden" name="form[key]" value=key/>
             <div class="stack-lg">
@@ -194,6 +190,10 @@ fn data_section(
     .into_any()
 }
 
+/// The fields that are always in sight.
+const OPEN: [&str; 7] =
+    ["base_model", "dataset", "validation_share", "epochs", "learning_rate", "max_sequence_length", "title"];
+
 /// Names, labels and one-line explanations of the settings beyond the first three.
 const MORE: [(&str, &str, &str); 14] = [
     ("batch_size", "Batch size", "Rows per pass."),
@@ -269,7 +269,7 @@ fn settings_section(typed: &Typed, errors: &BTreeMap<String, String>) -> impl In
         let value = typed.get(name);
         !value.is_empty() && defaults.get(*name).is_none_or(|default| default != value)
     });
-    let wrong = MORE.iter().any(|(name, ..)| errors.contains_key(*name));
+    let wrong = errors.keys().any(|name| !OPEN.contains(&name.as_str()));
     let more = MORE
         .into_iter()
         .filter(|(name, ..)| !(nano && name.starts_with("lora")))

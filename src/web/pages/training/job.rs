@@ -19,7 +19,7 @@ use crate::{
         flash::Flash,
         format,
         icons::Icon,
-        islands::job::JobLive,
+        islands::job::{JobLive, add_point},
         page::SignedPage,
         shell::Nav,
         state::AppState,
@@ -115,11 +115,15 @@ fn progress_tab(
     samples: &[JobEvent],
 ) -> impl IntoView + use<> {
     let series = |name: &str| -> Vec<(f64, f64)> {
-        let points = metrics.iter().filter_map(|event| match &event.body {
-            EventBody::Metric { name: metric, value, step } if metric == name => Some((*step as f64, *value)),
-            _ => None,
-        });
-        points.collect()
+        let mut points = Vec::new();
+        for event in metrics {
+            if let EventBody::Metric { name: metric, value, step } = &event.body
+                && metric == name
+            {
+                add_point(&mut points, *step as f64, *value);
+            }
+        }
+        points
     };
     let train = series("train_loss");
     let lines = vec![

@@ -6,6 +6,7 @@ mod job;
 mod list;
 pub mod views;
 
-pub use form::{page as new, plan_fragment};
+pub use card::plan_fragment;
+pub use form::page as new;
 pub use job::page as show;
 pub use list::page as list;

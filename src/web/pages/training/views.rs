@@ -48,7 +48,10 @@ pub fn head(job: &Job, queue: Option<u64>, model: Option<&Model>, now: Instant) 
         (JobState::Queued, Some(1)) => "1 job goes before".to_owned(),
         (JobState::Queued, Some(n)) => format!("{n} jobs go before"),
         // The pill beside the name says it already.
-        (state, _) if state.is_final() => String::new(),
+        (state, _) if state.is_final() => match job.can_resume() {
+            true => format!("It can go on from step {}", format::integer(job.checkpoint_step)),
+            false => String::new(),
+        },
         _ => job.phase.clone(),
     };
     let words = |time: Option<Duration>| time.map_or_else(|| "–".to_owned(), format::duration);
@@ -106,11 +109,22 @@ fn actions(job: &Job, model: Option<&Model>) -> impl IntoView + use<> {
     let kept_model =
         model.filter(|_| job.state == JobState::Stopped).map(|model| format!("/models/{}", model.id));
     view! {
+        {job.can_resume().then(|| resume_form(job))}
         {kept_model.map(|href| view! { <LinkButton href=href>"The model so far"</LinkButton> })}
         <LinkButton href=clone>"Clone"</LinkButton>
         {stoppable.then(|| view! {
             <Button kind=ButtonKind::Danger r#type="button" popovertarget="stop-job">"Stop"</Button>
         })}
+    }
+}
+
+fn resume_form(job: &Job) -> impl IntoView + use<> {
+    let name = job.name.clone();
+    view! {
+        <form method="post" action="/fn/resume_job">
+            <input type="hidden" name="name" value=name/>
+            <Button kind=ButtonKind::Primary>"Resume"</Button>
+        </form>
     }
 }
 

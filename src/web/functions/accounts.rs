@@ -2,9 +2,7 @@
 
 use leptos::prelude::*;
 
-#[cfg(feature = "ssr")]
 use super::{Call, Then, reply};
-#[cfg(feature = "ssr")]
 use crate::{
     services::{accounts::NewAccount, error::ServiceError},
     web::session,

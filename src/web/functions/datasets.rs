@@ -2,9 +2,7 @@
 
 use leptos::prelude::*;
 
-#[cfg(feature = "ssr")]
 use super::{Call, Then, reply};
-#[cfg(feature = "ssr")]
 use crate::{
     domain::ids::DatasetId,
     services::{
@@ -13,10 +11,8 @@ use crate::{
     },
     web::{format, pages::datasets::columns::role_named},
 };
-#[cfg(feature = "ssr")]
 use llm_tuner_dataset::{ColumnMapping, RepairOptions};
 
-#[cfg(feature = "ssr")]
 fn dataset_id(text: &str) -> ServiceResult<DatasetId> {
     DatasetId::parse(text).ok_or(ServiceError::NotFound("dataset"))
 }

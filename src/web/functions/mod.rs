@@ -8,10 +8,8 @@ pub mod datasets;
 pub mod models;
 pub mod training;
 
-#[cfg(feature = "ssr")]
 pub use server::{Call, reply};
 
-#[cfg(feature = "ssr")]
 mod server {
     use crate::{
         services::{
@@ -149,5 +147,4 @@ mod server {
         }
     }
 }
-#[cfg(feature = "ssr")]
 pub use server::Then;

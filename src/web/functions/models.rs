@@ -2,7 +2,6 @@
 
 use leptos::prelude::*;
 
-#[cfg(feature = "ssr")]
 use super::{Call, Then, reply};
 
 #[server(prefix = "/fn", endpoint = "rename_model")]

@@ -3,9 +3,7 @@
 use leptos::prelude::*;
 use std::collections::BTreeMap;
 
-#[cfg(feature = "ssr")]
 use super::{Call, Then, reply};
-#[cfg(feature = "ssr")]
 use crate::{domain::job::StopMode, services::error::ServiceError, web::typed::Typed};
 
 #[server(prefix = "/fn", endpoint = "start_training")]

@@ -115,8 +115,12 @@ impl Held {
         let asked = self.asked_to_stop();
         match (outcome, asked) {
             (Completed | Stopped, Some(StopMode::Discard)) => {
-                self.end(JobState::Stopped, "Stopped. Nothing was kept but this log.", JobUpdate::default())
-                    .await?;
+                self.end(
+                    JobState::Stopped,
+                    "Stopped. What this run learned is discarded; its log is kept.",
+                    JobUpdate::default(),
+                )
+                .await?;
             }
             (Completed, _) => self.save(JobState::Completed, "Completed").await?,
             (Stopped, Some(StopMode::Keep)) => {
@@ -128,7 +132,7 @@ impl Held {
                     StopMode::Keep => {
                         "Stopped. The process ended before it could save the model, so none is kept."
                     }
-                    StopMode::Discard => "Stopped. Nothing was kept but this log.",
+                    StopMode::Discard => "Stopped. What this run learned is discarded; its log is kept.",
                 };
                 self.end(JobState::Stopped, message, JobUpdate::default()).await?;
             }

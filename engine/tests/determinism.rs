@@ -117,7 +117,7 @@ fn batches_that_do_not_fit_the_model_are_refused() {
         (Batch { lengths: vec![2, 0], ..good.clone() }, "lengths"),
         (Batch { ids: vec![1, 700], ..good.clone() }, "700"),
         (Batch { targets: vec![701, IGNORE], ..good.clone() }, "701"),
-        (Batch { ids: vec![1; 513], targets: vec![1; 513], lengths: vec![513] }, "513"),
+        (Batch { ids: vec![1; 1025], targets: vec![1; 1025], lengths: vec![1025] }, "1025"),
     ] {
         let error = trainer.accumulate(&bad).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");

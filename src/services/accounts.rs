@@ -213,7 +213,8 @@ impl Accounts {
 
     /// Sets a new password after asking for the old one; every other session ends.
     pub async fn change_password(&self, actor: &Actor, old: &str, new: &str) -> ServiceResult<()> {
-        self.limits.sign_in_from(&actor.origin.ip)?;
+        // By account: who is signed in pays neither for strangers at the same address nor for tries to sign in.
+        self.limits.sign_in_to(&format!("password of {}", actor.user.id))?;
         let new = Password::parse_new(new, &actor.user.email, &actor.user.full_name)
             .map_err(|error| ServiceError::invalid("new_password", error.message))?;
         let wrong = || ServiceError::invalid("old_password", "This is not your present password.");

@@ -15,8 +15,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `DATABASE_URL`: `sqlite://PATH` or `postgres://…`. Holds a password: never logged.
     pub database_url: String,
-    /// `STORAGE_URL`: `file://PATH`.
-    pub storage_dir: PathBuf,
+    /// `STORAGE_URL`: `file://PATH` or `s3://BUCKET/PREFIX`; `S3_BUCKET_NAME` alone means `s3://BUCKET`.
+    pub storage: StorageLocation,
     /// `MODELS_DIR`: base models in the Hugging Face layout, one directory each.
     pub models_dir: PathBuf,
     /// `LEPTOS_SITE_ROOT`: the built site (CSS, WASM, htmx, icons).
@@ -29,6 +29,17 @@ pub struct Config {
     pub max_parallel_jobs: usize,
     /// `TRUSTED_PROXIES`: peers whose `X-Forwarded-For` is believed, comma-separated.
     pub trusted_proxies: Vec<IpAddr>,
+}
+
+/// Where files lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageLocation {
+    Disk(PathBuf),
+    /// Keys begin with the prefix, which may be empty.
+    S3 {
+        bucket: String,
+        prefix: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +82,7 @@ impl Config {
         let base_url = reader.base_url(&default_base);
         let data_dir = PathBuf::from(reader.text("DATA_DIR", "./data"));
         let database_url = reader.database_url(&data_dir);
-        let storage_dir = reader.storage_dir(&data_dir);
+        let storage = reader.storage(&data_dir);
         let models_dir = PathBuf::from(reader.text("MODELS_DIR", &data_dir.join("models").to_string_lossy()));
         let site_root = PathBuf::from(reader.text("LEPTOS_SITE_ROOT", "target/site"));
         let registration = reader.registration();
@@ -92,7 +103,7 @@ impl Config {
                     base_url,
                     data_dir,
                     database_url,
-                    storage_dir,
+                    storage,
                     models_dir,
                     site_root,
                     registration,
@@ -118,7 +129,7 @@ impl fmt::Debug for Config {
             .field("base_url", &self.base_url.as_str())
             .field("data_dir", &self.data_dir)
             .field("database", &self.database_url.split(':').next().unwrap_or_default())
-            .field("storage_dir", &self.storage_dir)
+            .field("storage", &self.storage)
             .finish_non_exhaustive()
     }
 }
@@ -187,16 +198,22 @@ impl Reader<'_> {
         url
     }
 
-    fn storage_dir(&mut self, data_dir: &std::path::Path) -> PathBuf {
-        let default = format!("file://{}", data_dir.join("objects").display());
+    fn storage(&mut self, data_dir: &std::path::Path) -> StorageLocation {
+        let default = match self.text("S3_BUCKET_NAME", "") {
+            bucket if bucket.is_empty() => format!("file://{}", data_dir.join("objects").display()),
+            bucket => format!("s3://{bucket}"),
+        };
         let url = self.text("STORAGE_URL", &default);
-        match url.strip_prefix("file://") {
-            Some(path) if !path.is_empty() => PathBuf::from(path),
-            _ => {
-                self.mistakes.push(format!("STORAGE_URL is \"{url}\", but must be file://DIRECTORY."));
-                PathBuf::new()
-            }
+        if let Some(path) = url.strip_prefix("file://").filter(|path| !path.is_empty()) {
+            return StorageLocation::Disk(PathBuf::from(path));
         }
+        let s3 = url.strip_prefix("s3://").map(|rest| rest.split_once('/').unwrap_or((rest, "")));
+        if let Some((bucket, prefix)) = s3.filter(|(bucket, prefix)| is_bucket(bucket) && is_prefix(prefix)) {
+            return StorageLocation::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() };
+        }
+        self.mistakes
+            .push(format!("STORAGE_URL is \"{url}\", but must be file://DIRECTORY or s3://BUCKET/PREFIX."));
+        StorageLocation::Disk(PathBuf::new())
     }
 
     fn registration(&mut self) -> Registration {
@@ -223,6 +240,19 @@ impl Reader<'_> {
         }
         good.into_iter().filter_map(Result::ok).collect()
     }
+}
+
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>, as far as a typing mistake goes.
+fn is_bucket(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (3..=63).contains(&name.len())
+        && name.bytes().all(|byte| plain(byte) || byte == b'-' || byte == b'.')
+        && name.bytes().next().is_some_and(plain)
+        && name.bytes().last().is_some_and(plain)
+}
+
+fn is_prefix(prefix: &str) -> bool {
+    prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte))
 }
 
 #[cfg(test)]
@@ -256,6 +286,20 @@ mod tests {
         .unwrap_err();
         assert_eq!(errors.0.len(), 8, "{errors}");
         assert!(!errors.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_bucket_is_named_by_url_or_by_its_name_alone() {
+        let s3 =
+            |bucket: &str, prefix: &str| StorageLocation::S3 { bucket: bucket.into(), prefix: prefix.into() };
+        let storage = |pairs: &[(&str, &str)]| read(pairs).map(|config| config.storage);
+        assert_eq!(storage(&[("STORAGE_URL", "s3://team-data/tuner")]).unwrap(), s3("team-data", "tuner"));
+        assert_eq!(storage(&[("S3_BUCKET_NAME", "team-data")]).unwrap(), s3("team-data", ""));
+        assert_eq!(storage(&[]).unwrap(), StorageLocation::Disk("./data/objects".into()));
+        for wrong in ["s3://", "s3://Team", "s3://x", "s3://team data/x", "s3://team/a?b", "file://"] {
+            let mistakes = storage(&[("STORAGE_URL", wrong)]).unwrap_err();
+            assert!(mistakes.to_string().contains(wrong), "{mistakes}");
+        }
     }
 
     #[test]

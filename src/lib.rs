@@ -20,6 +20,8 @@ pub mod domain;
 pub mod web;
 
 #[cfg(feature = "ssr")]
+pub mod aws;
+#[cfg(feature = "ssr")]
 pub mod backends;
 #[cfg(feature = "ssr")]
 pub mod commands;

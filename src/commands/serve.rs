@@ -2,13 +2,13 @@
 
 use crate::{
     backends::local::{LocalBackend, LocalSettings},
-    config::Config,
+    config::{Config, StorageLocation},
     services::{
         Services,
         context::Environment,
         supervisor::{Supervisor, SupervisorSettings},
     },
-    storage::disk::DiskStorage,
+    storage::{Storage, disk::DiskStorage, s3::S3Storage},
     store::sql::SqlStore,
     web::{assets::Assets, router, state::AppState},
 };
@@ -55,7 +55,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let assets = Assets::load(&config.site_root)?;
     let env = Environment::system();
     let store = Arc::new(SqlStore::connect(&config.database_url).await?);
-    let storage = Arc::new(DiskStorage::open(&config.storage_dir)?);
+    let storage = storage(&config).await?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
@@ -101,6 +101,20 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tracing::warn!("some tasks did not end in time");
     }
     Ok(())
+}
+
+async fn storage(config: &Config) -> Result<Arc<dyn Storage>, Failure> {
+    Ok(match &config.storage {
+        StorageLocation::Disk(folder) => Arc::new(DiskStorage::open(folder)?),
+        StorageLocation::S3 { bucket, prefix } => {
+            let storage = S3Storage::new(&crate::aws::config().await, bucket, prefix);
+            // A server that can't keep files still shows what is wrong, on /ready and on every page that needs one.
+            if let Err(error) = storage.ping().await {
+                tracing::error!(%error, bucket, "the bucket can't be used");
+            }
+            Arc::new(storage)
+        }
+    })
 }
 
 /// The data folder, held by this server alone: a second one would run the same jobs in the same directories.

@@ -1,8 +1,10 @@
 //! The object port: bytes under keys. A key is made by the server (`users/<id>/datasets/<id>`), never by a person.
 //!
-//! Adapters: [`disk`]. Not here: what the bytes mean, and who may read them.
+//! Adapters: [`disk`], [`s3`]. Not here: what the bytes mean, and who may read them.
 
 pub mod disk;
+mod key;
+pub mod s3;
 
 use async_trait::async_trait;
 use bytes::Bytes;

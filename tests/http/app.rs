@@ -84,7 +84,7 @@ impl TestApp {
         .unwrap();
         let store = Arc::new(SqlStore::connect(&config.database_url).await.unwrap());
         let disk = Arc::new(Disk {
-            inner: DiskStorage::open(&config.storage_dir).unwrap(),
+            inner: DiskStorage::open(&folder.path().join("objects")).unwrap(),
             full: AtomicBool::new(false),
         });
         let stop = CancellationToken::new();

@@ -14,11 +14,10 @@
 //!
 //! Not here: which keys exist and whose they are.
 
-mod key;
 mod partial;
 mod staged;
 
-use super::{ByteStream, ObjectMeta, Storage, StorageError, StorageResult};
+use super::{ByteStream, ObjectMeta, Storage, StorageError, StorageResult, key};
 use async_trait::async_trait;
 use futures::StreamExt;
 use staged::Staged;

@@ -4,8 +4,8 @@
 //! An offset is told only when the bytes before it are on the disk for good: every [`SYNC_EVERY`] bytes, at the end of
 //! a piece however it ended, and when somebody asks.
 
-use super::{BLOCK, DiskStorage, Inner, absent_is_fine, failure, key, open, staged};
-use crate::storage::{ByteStream, ObjectMeta, StorageError, StorageResult};
+use super::{BLOCK, DiskStorage, Inner, absent_is_fine, failure, open, staged};
+use crate::storage::{ByteStream, ObjectMeta, StorageError, StorageResult, key};
 use futures::StreamExt;
 use std::{
     fs::{self, File, Permissions},

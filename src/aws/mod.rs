@@ -1,0 +1,90 @@
+//! The one place that builds AWS clients and reads AWS errors. Adapters of the ports use it; nothing above floor 2 does.
+//!
+//! Credentials and region come from the SDK's own chain (environment, profile, web identity, container, instance), and
+//! endpoints from its own variables (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3` …).
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use std::{error::Error, time::Duration};
+
+/// A call is tried this often before its failure is told.
+const ATTEMPTS: u32 = 5;
+/// For a connection; then for the first byte of an answer, which waits for the whole of a part to be sent.
+const CONNECT: Duration = Duration::from_secs(4);
+const ANSWER: Duration = Duration::from_secs(90);
+
+/// Reads credentials, region and endpoints where the SDK looks for them. Asks no service before the first call.
+pub async fn config() -> SdkConfig {
+    // ring is here already for PostgreSQL; the SDK's default would bring a second library, built in C.
+    let http =
+        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http)
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build())
+        .load()
+        .await
+}
+
+/// Why a call failed, as far as anybody can act on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// No request was sent, or no answer came: no credentials, no network, a wrong endpoint.
+    NoAnswer(String),
+    /// The service's own code and words.
+    Refused { code: String, message: String },
+}
+
+impl Failure {
+    pub fn of<E, R>(error: &SdkError<E, R>) -> Self
+    where
+        E: Error + ProvideErrorMetadata + 'static,
+        R: std::fmt::Debug,
+    {
+        match error.code() {
+            Some(code) => Self::Refused {
+                code: code.to_owned(),
+                message: error.message().unwrap_or("no reason was given").to_owned(),
+            },
+            None => Self::NoAnswer(chain(error)),
+        }
+    }
+
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            Self::NoAnswer(_) => None,
+        }
+    }
+}
+
+/// An error's words and those of its causes; the SDK's own words alone say no more than "dispatch failure".
+fn chain(error: &dyn Error) -> String {
+    let mut words = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push(error.to_string());
+        cause = error.source();
+    }
+    words.dedup();
+    words.join(": ")
+}
+
+/// Whose credentials these are, as AWS names them (an ARN). The one call that everybody may make.
+///
+/// # Errors
+/// `NoAnswer` where there are no credentials or no way to AWS.
+pub async fn caller(config: &SdkConfig) -> Result<String, Failure> {
+    let identity = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
+    Ok(identity.map_err(|error| Failure::of(&error))?.arn.unwrap_or_default())
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoAnswer(why) => write!(f, "AWS did not answer: {why}"),
+            Self::Refused { code, message } => write!(f, "AWS refused ({code}): {message}"),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! moto (<https://docs.getmoto.org>) as the other end of the AWS adapters: S3, DynamoDB and logs on this machine.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+/// moto 5.2.5 calls the root of a list of parts `ListPartsResponse`; S3 and every SDK call it `ListPartsResult`.
+const SERVER: &str = "
+from moto.core.serialize import S3Serializer
+from moto.server import main
+
+plain = S3Serializer._serialize_body
+S3Serializer._serialize_body = lambda self, body: plain(self, body).replace('ListPartsResponse', 'ListPartsResult')
+main()
+";
+
+/// A server on a free port, ended when it is dropped.
+pub struct Moto {
+    process: Child,
+    pub url: String,
+}
+
+impl Moto {
+    /// With the Python that `cargo xtask test` installs; by hand, whatever `LLM_TUNER_TEST_PYTHON` names.
+    pub fn start() -> Self {
+        let python = std::env::var("LLM_TUNER_TEST_PYTHON").unwrap_or_else(|_| {
+            let home = std::env::var("HOME").unwrap();
+            format!("{home}/.cache/llm-tuner/pytest-venv/bin/python")
+        });
+        let mut process = Command::new(python)
+            .args(["-c", SERVER, "-H", "127.0.0.1", "-p", "0"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It says which port it got: " * Running on http://127.0.0.1:40123".
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let url = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find_map(|line| line.split_once("Running on ").map(|(_, url)| url.trim().to_owned()))
+            .unwrap();
+        // Read on, so that it never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = url.strip_prefix("http://").unwrap();
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "moto does not listen on {url}");
+            std::thread::yield_now();
+        }
+        Self { process, url }
+    }
+
+    /// Settings that lead the SDK there, and to no real account.
+    pub async fn config(&self) -> aws_config::SdkConfig {
+        let credentials = aws_sdk_s3::config::Credentials::new("test", "test", None, None, "test");
+        llm_tuner::aws::config()
+            .await
+            .into_builder()
+            .endpoint_url(&self.url)
+            .region(aws_config::Region::new("us-east-1"))
+            .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
+            .build()
+    }
+
+    /// A bucket that nobody used before.
+    pub async fn bucket(&self) -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(1);
+        let name = format!("bucket-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let client = aws_sdk_s3::Client::new(&self.config().await);
+        client.create_bucket().bucket(&name).send().await.unwrap();
+        name
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,4 +1,4 @@
-//! The command line: `serve` (the default), `train`, `validate`, `migrate`, `health`. Thin: each command calls the library.
+//! The command line: `serve` (the default), `train`, `validate`, `migrate`, `doctor`, `health`. Thin: each command calls the library.
 
 use clap::{Parser, Subcommand};
 use llm_tuner::{commands, telemetry};
@@ -30,6 +30,8 @@ enum Command {
     },
     /// Bring the database up to date and end. `serve` does this by itself.
     Migrate,
+    /// Try everything that `serve` needs (folders, pages, database, files, AWS permissions), and say what is wrong.
+    Doctor,
     /// Ask the running server at LEPTOS_SITE_ADDR whether it is alive; for container health checks.
     Health,
 }
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Train { dir } => commands::train::run(&dir),
         Command::Validate { file, json } => commands::validate::run(&file, json),
         Command::Migrate => commands::migrate::run(),
+        Command::Doctor => commands::doctor::run(),
         Command::Health => commands::health::run(),
     }
 }

@@ -1,5 +1,6 @@
 """The routes under /_fake by which a test sets the scene; README.md lists them."""
 
+from . import runtime
 from .hosting import Behaviour
 from .plan import Plan
 
@@ -32,6 +33,10 @@ def move_clock(world, body):
 
 
 def add_faults(world, body):
+    known = {name for operations in world.operations.values() for name in operations} | set(runtime.OPERATIONS.values())
+    for fault in body:
+        if fault.get("op") not in known:
+            raise ValueError(f"there is no operation {fault.get('op')!r} to fail")
     world.faults.add(body)
     return world.faults.list()
 

@@ -4,6 +4,7 @@ from . import ACCOUNT
 
 STATUS = {
     "AccessDeniedException": 400,
+    "InternalDependencyException": 530,
     "InternalFailure": 500,
     "InternalServerError": 500,
     "ModelError": 424,
@@ -26,6 +27,7 @@ WORDS = {
     "ModelError": 'Received server error (500) from primary with message "CUDA out of memory". '
     "See https://console.aws.amazon.com/cloudwatch/home for more information.",
     "ModelNotReadyException": "Model is not ready for inference yet. Please wait and try your request again.",
+    "InternalDependencyException": "Your request caused an exception with an internal dependency. Contact customer support.",
     "ResourceInUse": "Resource is in use.",
 }
 
@@ -76,3 +78,10 @@ def limit_exceeded(quota, limit, used, delta):
         "for this quota. If AWS Service Quotas is not available, contact AWS support to request an increase for "
         "this quota.",
     )
+
+
+def injected(code, message=None, status=None):
+    """An error that a test asks for, in AWS's words unless the test has its own."""
+    if code == "ResourceLimitExceeded" and message is None:
+        return limit_exceeded("ml.g5.2xlarge for training job usage", 0, 0, 1)
+    return AwsError(code, message, status)

@@ -23,7 +23,7 @@ class Faults:
     def add(self, faults):
         for fault in faults:
             unknown = set(fault) - KEYS
-            if unknown or "op" not in fault or not ACTIONS & set(fault):
+            if unknown or not ACTIONS & set(fault):
                 raise ValueError(f"a fault has an op and one of {sorted(ACTIONS)}; it may have {sorted(KEYS)}")
         with self._lock:
             self._faults += [{"nth": 1, "times": 1, **fault, "seen": 0} for fault in faults]

@@ -145,7 +145,9 @@ class Job:
         phase = self.phase
         if self.stopping_for and phase.secondary in ("Stopping", "Uploading"):
             return self._leave_stopping(moment)
-        if phase.work is not None and phase.work.failure and phase.secondary != "Interrupted":
+        if phase.secondary in ("Interrupted", "Restarting"):
+            return self._enter("Starting", moment, self.plan.starting_seconds)
+        if phase.work is not None and phase.work.failure:
             return self._fail(moment, phase.work.failure)
         match phase.secondary:
             case "Starting" if self.plan.pending_seconds:
@@ -161,8 +163,6 @@ class Job:
             case "Uploading":
                 self.artifacts = phase.work.result
                 self._finish(moment, "Completed", "Completed")
-            case "Interrupted" | "Restarting":
-                self._enter("Starting", moment, self.plan.starting_seconds)
 
     def _download(self, moment):
         self.started = self.started or moment

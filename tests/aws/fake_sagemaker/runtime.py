@@ -8,6 +8,7 @@ import struct
 from . import ACCOUNT
 from .errors import AwsError
 
+OPERATIONS = {"invocations": "InvokeEndpoint", "invocations-response-stream": "InvokeEndpointWithResponseStream"}
 EULA = (
     "Need to pass custom_attributes='accept_eula=true' as part of header. This means you have read and accept the "
     "end-user license agreement (EULA) of the model."

@@ -2,7 +2,6 @@
 
 import json
 import re
-import socket
 import threading
 import traceback
 import uuid
@@ -10,13 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
 from . import control, runtime, shapes
-from .errors import AwsError, invalid
+from .errors import AwsError, injected, invalid
 
 INVOCATION = re.compile(r"/endpoints/([^/]+)/(invocations|invocations-response-stream)")
-RUNTIME_OPERATIONS = {
-    "invocations": "InvokeEndpoint",
-    "invocations-response-stream": "InvokeEndpointWithResponseStream",
-}
 CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
 SIGNED_FOR = {"SageMaker": "sagemaker", "ServiceQuotasV20190624": "servicequotas", "AWSPriceListService": "pricing"}
 JSON_1_1 = "application/x-amz-json-1.1"
@@ -31,7 +26,7 @@ def serve(world, port):
 
 
 class Answered(Exception):
-    """A fault has answered already, or nothing ever will."""
+    """Nothing more is said, and the connection is closed: a fault has answered, or cuts the answer off."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -97,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
     # The runtime
 
     def _invoke(self, endpoint, way, body):
-        name = RUNTIME_OPERATIONS[way]
+        name = runtime.OPERATIONS[way]
         record = self._record("SageMakerRuntime", name, body, endpoint=endpoint)
         self._region("sagemaker")
         fault = self._meet(name)
@@ -113,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
         self._start(200, "application/vnd.amazon.eventstream", {"Transfer-Encoding": "chunked"})
         for number, message in enumerate(messages):
             if fault and fault.get("drop_after_accept") and number >= len(messages) // 2:
-                return self._cut()
+                raise Answered
             self.wfile.write(b"%x\r\n%s\r\n" % (len(message), message))
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
@@ -161,18 +156,13 @@ class Handler(BaseHTTPRequestHandler):
             self.world.faults.hang()
             raise Answered
         if "error" in fault:
-            raise AwsError(fault["error"], fault.get("message"), fault.get("status"))
+            raise injected(fault["error"], fault.get("message"), fault.get("status"))
         self._send(fault["status"], "text/html", fault.get("body", "").encode())
         raise Answered
 
     def _drop_after(self, fault):
         if fault:
-            self._cut()
             raise Answered
-
-    def _cut(self):
-        self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
 
     def _refuse(self, error):
         content = {"__type": error.code, "Message": error.message, "message": error.message, **error.extra}

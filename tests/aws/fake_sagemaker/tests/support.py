@@ -4,7 +4,6 @@ import atexit
 import functools
 import io
 import json
-import os
 import pathlib
 import socket
 import subprocess
@@ -51,16 +50,21 @@ def moto_url():
     raise RuntimeError("moto does not start")
 
 
+def start_fake(*options):
+    """A fake of its own: the process, its pipes, and its address."""
+    command = ["-m", "fake_sagemaker", "--port", "0", "--with-stdin", "--s3-url", moto_url(), *options]
+    process = _start(command, cwd=AWS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return process, process.stdout.readline().strip()
+
+
 @functools.cache
 def fake_url():
-    command = ["-m", "fake_sagemaker", "--port", "0", "--s3-url", moto_url()]
-    environment = {**os.environ, "PYTHONPATH": str(AWS)}
-    return _start(command, cwd=AWS, env=environment, stdout=subprocess.PIPE, text=True).stdout.readline().strip()
+    return start_fake()[1]
 
 
 @functools.cache
-def client(service, attempts=1, read_timeout=20):
-    url = moto_url() if service in ("s3", "logs") else fake_url()
+def client(service, attempts=1, read_timeout=20, url=None):
+    url = url or (moto_url() if service in ("s3", "logs") else fake_url())
     config = Config(retries={"total_max_attempts": attempts, "mode": "standard"}, read_timeout=read_timeout)
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
     return boto3.client(service, endpoint_url=url, config=config, **keys)

@@ -1,8 +1,10 @@
 """The hub and the price list."""
 
 import json
+import pathlib
+import tempfile
 
-from .support import FakeTest, client
+from .support import FakeTest, client, start_fake
 
 LLAMA = "meta-textgeneration-llama-2-7b"
 HUB = {"HubName": "SageMakerPublicHub", "HubContentType": "Model"}
@@ -27,6 +29,17 @@ class Catalogue(FakeTest):
         self.assertEqual((defaults["epoch"], defaults["lora_r"]), (5, 8))
         gated = document["TrainingInstanceTypeVariants"]["Variants"]["g5"]["Properties"]["GatedModelEnvVarUri"]
         self.assertTrue(gated.startswith("s3://jumpstart-private-cache-prod-us-east-1/"))
+
+    def test_documents_of_a_test_and_an_end_with_it(self):
+        file = {key: "" for key in ("HubContentDisplayName", "HubContentDescription")}
+        file |= {"HubContentVersion": "2.0.0", "HubContentSearchKeywords": [], "HubContentDocument": {"Url": "{region}"}}
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "of-the-test.json").write_text(json.dumps(file))
+            process, url = start_fake("--hub", folder)
+            content = client("sagemaker", url=url).describe_hub_content(**HUB, HubContentName="of-the-test")
+            self.assertEqual(json.loads(content["HubContentDocument"]), {"Url": "us-east-1"})
+            process.communicate(timeout=10)
+            self.assertEqual(process.returncode, 0)
 
     def test_a_model_that_is_not_there(self):
         describe = self.sagemaker.describe_hub_content

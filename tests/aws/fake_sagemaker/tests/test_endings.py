@@ -17,8 +17,8 @@ while True:
 DEAF = r"""
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("deaf", flush=True)
 while True:
+    print("deaf", flush=True)
     time.sleep(0.01)
 """
 # Counts on from its checkpoint; the second life finishes.
@@ -49,6 +49,13 @@ class Endings(FakeTest):
         """Waits for a line of the job to reach the log."""
         self.eventually(lambda: any(line in lines for lines in self.lines().values()))
 
+    def goes_on_saying(self, line):
+        def times():
+            return sum(lines.count(line) for lines in self.lines().values())
+
+        before = times()
+        self.eventually(lambda: times() > before + 20)
+
     def states(self):
         return [transition["Status"] for transition in self.describe()["SecondaryStatusTransitions"]]
 
@@ -72,6 +79,7 @@ class Endings(FakeTest):
         self.said("deaf")
         self.stop()
         control("clock", {"advance_seconds": 119})
+        self.goes_on_saying("deaf")
         self.assertEqual(self.describe()["SecondaryStatus"], "Stopping")
         control("clock", {"advance_seconds": 1})
         self.assertEqual(self.until("Stopped")["TrainingJobStatus"], "Stopped")

@@ -141,6 +141,12 @@ class Jobs(FakeTest):
         self.assertEqual(states.count("Starting"), 2)
         self.assertIn("Restarting", states)
 
+    def test_no_more_often_than_that(self):
+        control("jobs", [{"fail": "InternalServerError", "during": "Training"}])
+        self.train(RetryStrategy={"MaximumRetryAttempts": 2})
+        states = [transition["Status"] for transition in self.until("Failed")["SecondaryStatusTransitions"]]
+        self.assertEqual(states.count("Training"), 3)
+
     def test_the_same_name_again(self):
         self.train()
         message = self.assertRefused("ResourceInUse", self.sagemaker.create_training_job, **self.request())

@@ -82,6 +82,7 @@ class Validation(FakeTest):
     def test_a_scene_that_is_none(self):
         self.assertIn("there is no quota", refused("quota", {"ml.g5.large": 1}))
         self.assertIn("a fault has an op", refused("faults", [{"op": "CreateTrainingJob"}]))
+        self.assertIn("no operation 'Dance'", refused("faults", [{"op": "Dance", "hang": True}]))
         self.assertIn("forward", refused("clock", {"advance_seconds": -1}))
         self.assertIn("dance", refused("jobs", [{"dance": True}]))
         self.assertIn("there is no POST /_fake/dance", refused("dance", {}))
@@ -112,8 +113,13 @@ class Limits(FakeTest):
     def test_spot_has_a_quota_of_its_own(self):
         control("quota", {"ml.g5.2xlarge": 1})
         limits = {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60}
-        message = self.refusal(EnableManagedSpotTraining=True, StoppingCondition=limits)
+        spot = {"EnableManagedSpotTraining": True, "StoppingCondition": limits}
+        message = self.refusal(**spot)
         self.assertIn("'ml.g5.2xlarge for spot training job usage' is 0", message)
+        control("quota", {"ml.g5.2xlarge for spot training job usage": 1})
+        self.create("job-1", ResourceConfig=self.GPU, **spot)
+        self.create("job-2", ResourceConfig=self.GPU)
+        self.assertIn("current utilization of 1 Instances", self.refusal("job-3", **spot))
 
     def test_service_quotas_tell_the_same(self):
         control("quota", {"ml.g5.2xlarge": 3, "ml.g5.xlarge for endpoint usage": 2})
@@ -150,6 +156,11 @@ class Faults(FakeTest):
         control("faults", [{"op": "CreateTrainingJob", "error": "AccessDeniedException"}])
         message = self.assertRefused("AccessDeniedException", self.create)
         self.assertIn("is not authorized to perform: iam:PassRole on resource: arn:aws:iam::", message)
+
+    def test_a_limit_in_the_words_of_a_quota(self):
+        control("faults", [{"op": "CreateTrainingJob", "error": "ResourceLimitExceeded"}])
+        message = self.assertRefused("ResourceLimitExceeded", self.create)
+        self.assertIn("The account-level service limit 'ml.g5.2xlarge for training job usage' is 0 Instances", message)
 
     def test_a_job_is_made_though_its_answer_is_lost(self):
         control("faults", [{"op": "CreateTrainingJob", "drop_after_accept": True}])

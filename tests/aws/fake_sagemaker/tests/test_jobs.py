@@ -73,7 +73,7 @@ class Jobs(FakeTest):
 
     def test_an_automatic_clock_needs_no_push(self):
         self.train()
-        control("clock", {"auto": 1000})
+        control("clock", {"auto": 100})
         self.eventually(lambda: self.describe()["TrainingJobStatus"] == "Completed")
 
     def test_pending_where_capacity_is_awaited(self):

@@ -99,7 +99,29 @@ fn unit(workspace: &Workspace, report: &mut Report, rest: &[String]) {
             environment(&mut tests)?;
             libtest(tests.args(["test", "--workspace", "--no-fail-fast", "--doc"]), &[])
         });
+        report.stage("the fake AWS", || {
+            let mut tests = Command::new(setup::python(workspace)?);
+            tests.args(["-B", "-m", "unittest", "discover", "-t", ".", "-s", "fake_sagemaker/tests"]);
+            unittest(tests.current_dir(workspace.root.join("tests/aws")))
+        });
     }
+}
+
+/// Python's unittest sums up on standard error.
+fn unittest(command: &mut Command) -> Result<Outcome> {
+    let output = command.stdin(Stdio::null()).stdout(Stdio::inherit()).output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    eprint!("{text}");
+    Ok(Outcome::Tested { count: count_in_unittest(&text), passed: output.status.success() })
+}
+
+/// `Ran 54 tests in 9.0s`, then `OK` or `FAILED (failures=1, errors=1)`.
+fn count_in_unittest(text: &str) -> Option<Count> {
+    let (_, summary) = text.rsplit_once("\nRan ")?;
+    let number = |after: &str| after.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok();
+    let counted = |label| summary.split_once(label).and_then(|(_, after)| number(after)).unwrap_or(0);
+    let failed = counted("failures=") + counted("errors=");
+    Some(Count { passed: number(summary)?.checked_sub(failed)?, failed })
 }
 
 /// nextest counts in a JUnit file; `.config/nextest.toml` asks for it.
@@ -231,6 +253,14 @@ mod tests {
         let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
         assert_eq!(count_in_summary(line), Some(Count { passed: 12, failed: 3 }));
         assert_eq!(count_in_summary("test a ... ok"), None);
+    }
+
+    #[test]
+    fn unittest_totals() {
+        let text = "..F\n\nRan 7 tests in 0.1s\n\nFAILED (failures=2, errors=1)\n";
+        assert_eq!(count_in_unittest(text), Some(Count { passed: 4, failed: 3 }));
+        assert_eq!(count_in_unittest("\nRan 1 test in 0.1s\n\nOK\n"), Some(Count { passed: 1, failed: 0 }));
+        assert_eq!(count_in_unittest("no such module"), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
@@ -195,7 +196,7 @@ def _write_record(directory: Path, base: Base, settings: Settings, kind: str, fi
 def _loaded(where: str, load):
     try:
         return load()
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise _unfit(where, " ".join(str(error).split())) from error
 
 

@@ -6,7 +6,7 @@ import re
 import peft
 import pytest
 import torch
-from conftest import QUICK, ROOT, ROWS
+from conftest import QUICK, ROOT, ROWS, events
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 
@@ -129,5 +129,5 @@ def test_sagemaker_reads_the_metrics_by_the_shipped_expressions(job, gpt2, run):
         else:
             expected = [value for _, value in result.metric(definition["Name"])]
         assert expected and found == expected, definition["Name"]
-    measured = {line["metric"] for line in map(json.loads, (x for x in result.lines if x.startswith('{"metric"')))}
+    measured = {line["metric"] for line in events(result.lines) if "metric" in line}
     assert measured | {"step"} == {definition["Name"] for definition in definitions}

@@ -1,7 +1,8 @@
 """Fine-tunes a language model in a SageMaker training job: `finetune.py --learning_rate 2e-4 --epochs 3 …`.
 
 It runs in a Hugging Face container in script mode, or wherever the same variables (SM_CHANNEL_TRAINING,
-SM_CHANNEL_VALIDATION, SM_CHANNEL_MODEL, SM_MODEL_DIR, SM_CHECKPOINT_DIR) say where things lie.
+SM_CHANNEL_VALIDATION, SM_CHANNEL_MODEL, SM_MODEL_DIR, SM_CHECKPOINT_DIR) say where things lie. As a container's
+own entry point, without arguments, it reads input/config/hyperparameters.json.
 """
 
 import os
@@ -19,7 +20,7 @@ def main(arguments: list[str]) -> int:
     surroundings.clear_failure()
     try:
         with StopSignal() as stop:
-            settings = hyperparameters.from_arguments(arguments)
+            settings = hyperparameters.from_arguments(arguments or surroundings.arguments())
             refuse_several_hosts(os.environ)
             one_gpu(os.environ)
             run(settings, surroundings, stop)

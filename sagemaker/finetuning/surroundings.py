@@ -16,8 +16,12 @@ TIME_FOR_THE_CHECKPOINT = 60
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The directories of a SageMaker training job, by the variables that its toolkit sets."""
+    """The directories of a SageMaker training job, by the variables that its toolkit sets.
 
+    Without the toolkit they are where SageMaker lays them out.
+    """
+
+    hyperparameters: Path
     training: Path
     validation: Path | None
     base_model: Path | None
@@ -33,10 +37,11 @@ class Surroundings:
             return Path(variables.get(name) or root / otherwise)
 
         def channel(name: str) -> Path | None:
-            value = variables.get(f"SM_CHANNEL_{name}")
-            return Path(value) if value else None
+            directory = path(f"SM_CHANNEL_{name}", f"input/data/{name.lower()}")
+            return directory if directory.is_dir() else None
 
         return cls(
+            hyperparameters=root / "input/config/hyperparameters.json",
             training=path("SM_CHANNEL_TRAINING", "input/data/training"),
             validation=channel("VALIDATION"),
             base_model=channel("MODEL"),
@@ -44,6 +49,13 @@ class Surroundings:
             checkpoints=path("SM_CHECKPOINT_DIR", "checkpoints"),
             output=path("SM_OUTPUT_DIR", "output"),
         )
+
+    def arguments(self) -> list[str]:
+        """The hyperparameters as the toolkit would hand them over."""
+        if not self.hyperparameters.is_file():
+            return []
+        values = json.loads(self.hyperparameters.read_text())
+        return [f"--{name}={value}" for name, value in values.items()]
 
     def write_failure(self, text: str) -> None:
         """SageMaker shows this file's beginning as the job's failure reason."""

@@ -89,13 +89,22 @@ class Job:
     def failure(self) -> str:
         return (self.root / "output/failure").read_text()
 
-    def start(self, *, program: list[str] | None = None, **settings: str) -> subprocess.Popen:
-        """The script as the container starts it: in a process of its own."""
-        command = [sys.executable, *(program or [str(ROOT / "finetune.py")]), *arguments(settings)]
+    def start(self, script: list[str], **settings: str) -> subprocess.Popen:
+        """The script as SageMaker's toolkit starts it: variables and arguments."""
+        return self._start([*script, *arguments(settings)], self.variables())
+
+    def start_without_toolkit(self, **settings: str) -> subprocess.Popen:
+        """The script as a container's own entry point: nothing but the directories."""
+        path = self.root / "input/config/hyperparameters.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps({**settings, "sagemaker_program": "finetune.py"}))
+        return self._start([str(ROOT / "finetune.py")], {"SAGEMAKER_BASE_DIR": str(self.root)})
+
+    def _start(self, command: list[str], variables: dict[str, str]) -> subprocess.Popen:
         return subprocess.Popen(
-            command,
+            [sys.executable, *command],
             cwd=ROOT,
-            env={**os.environ, **self.variables()},
+            env={**os.environ, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -41,6 +41,12 @@ def test_settings_as_sagemaker_sends_them():
         settings.from_arguments(["7"])
 
 
+def test_what_the_script_needs_is_what_it_is_tested_with():
+    needed = (ROOT / "requirements.txt").read_text().splitlines()
+    tested = (ROOT.parent / "tests/python-requirements.txt").read_text().splitlines()
+    assert {line for line in needed if not line.startswith("#")} <= set(tested)
+
+
 def test_names_bounds_and_defaults_are_the_engines():
     source = (ENGINE / "hyperparameters.rs").read_text()
     names = re.search(r"pub const NAMES: .*?= \[(.*?)\];", source, re.DOTALL)[1]

@@ -53,7 +53,7 @@ def uninterrupted(run, job, **settings) -> list[tuple[int, float]]:
 def test_sigterm_keeps_a_checkpoint_and_the_next_run_goes_on_from_it(job, gpt2, run):
     # Steps enough that their lines fill the small pipe: the script cannot come to its end before they are read.
     settings = {**QUICK, "max_steps": "99", "checkpoint_steps": "100000"}
-    process = job.start(**settings)
+    process = job.start_without_toolkit(**settings)
     lines = []
     for line in process.stdout:
         lines.append(line.rstrip("\n"))
@@ -95,7 +95,7 @@ def test_sigterm_cuts_an_evaluation_short(job, gpt2, run, monkeypatch):
 def test_killed_while_writing_a_checkpoint(job, gpt2, run):
     settings = {**QUICK, "dropout": "0.1"}
     expected = uninterrupted(run, job, **settings)
-    process = job.start(program=["-c", KILLED_IN_A_CHECKPOINT], **settings)
+    process = job.start(["-c", KILLED_IN_A_CHECKPOINT], **settings)
     lines = process.communicate()[0].splitlines()
     assert process.returncode == -signal.SIGKILL, lines
     assert (job.checkpoints / "checkpoint-4/optimizer.pt").is_file()

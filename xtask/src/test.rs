@@ -99,7 +99,23 @@ fn unit(workspace: &Workspace, report: &mut Report, rest: &[String]) {
             environment(&mut tests)?;
             libtest(tests.args(["test", "--workspace", "--no-fail-fast", "--doc"]), &[])
         });
+        report.stage("SageMaker script", || pytest(workspace, "sagemaker/tests"));
     }
+}
+
+/// pytest counts in a JUnit file, as nextest does.
+fn pytest(workspace: &Workspace, tests: &str) -> Result<Outcome> {
+    let junit = workspace.scratch().join("pytest.xml");
+    let _ = fs::remove_file(&junit);
+    let mut pytest = Command::new(setup::python(workspace)?);
+    pytest
+        .args(["-m", "pytest", "--quiet", "-p", "no:cacheprovider", "--disable-warnings", tests])
+        .arg(format!("--junitxml={}", junit.display()))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(&workspace.root);
+    let status = pytest.status().context("cannot start pytest")?;
+    let count = fs::read_to_string(&junit).ok().and_then(|xml| count_in_junit(&xml));
+    Ok(Outcome::Tested { count, passed: status.success() })
 }
 
 /// nextest counts in a JUnit file; `.config/nextest.toml` asks for it.
@@ -111,9 +127,11 @@ fn nextest(workspace: &Workspace, mut command: Command, rest: &[String]) -> Resu
     Ok(Outcome::Tested { count, passed: status.success() })
 }
 
-/// The totals stand on the first element: `<testsuites … tests="3" failures="1" errors="0" …>`.
+/// The totals stand on an element such as `<testsuites … tests="3" failures="1" errors="0" …>`: nextest's first, and
+/// pytest's only `<testsuite>` in it.
 fn count_in_junit(xml: &str) -> Option<Count> {
-    let element = xml.split_once("<testsuites")?.1.split_once('>')?.0;
+    let is_total = |element: &&str| element.starts_with("testsuite") && element.contains(" tests=\"");
+    let element = xml.split('<').find(is_total)?.split_once('>')?.0;
     let attribute = |name: &str| {
         let value = element.split_once(&format!(" {name}=\""))?.1.split_once('"')?.0;
         value.parse::<u64>().ok()
@@ -223,6 +241,9 @@ mod tests {
 <testsuites name="nextest-run" tests="7" failures="2" errors="1" uuid="x" timestamp="y" time="1.0">
     <testsuite name="a" tests="1" failures="0">"#;
         assert_eq!(count_in_junit(xml), Some(Count { passed: 4, failed: 3 }));
+        let of_pytest = r#"<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests">
+<testsuite name="pytest" errors="0" failures="2" skipped="0" tests="9" time="1.0"><testcase name="a"/>"#;
+        assert_eq!(count_in_junit(of_pytest), Some(Count { passed: 7, failed: 2 }));
         assert_eq!(count_in_junit("<testsuites>"), None);
     }
 

@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
         with StopSignal() as stop:
             settings = hyperparameters.from_arguments(arguments or surroundings.arguments())
             refuse_several_hosts(os.environ)
-            one_gpu(os.environ)
+            one_gpu()
             run(settings, surroundings, stop)
         return 0
     except Stopped:
@@ -44,6 +44,7 @@ def run(settings: hyperparameters.Settings, surroundings: Surroundings, stop: St
     phase("preparing")
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    transformers.utils.logging.disable_progress_bar()
     transformers.set_seed(settings.seed % 2**32)
     channels = [Channel(surroundings.training, "training")]
     if surroundings.validation:
@@ -60,6 +61,7 @@ def run(settings: hyperparameters.Settings, surroundings: Surroundings, stop: St
         sequences.append(tokens.read(channel, base.tokenizer, max_length, base.seq2seq))
     files = [file for channel in channels for file in channel.files]
     tell_about_data(sequences, len(base.tokenizer))
+    event("batch", **tokens.shown(sequences[0], base.tokenizer, settings.batch_size, settings.seed))
 
     fingerprint = checkpoints.Fingerprint.of(settings.to_strings(), files, base.identity())
     checkpoint = checkpoints.newest(surroundings.checkpoints, fingerprint)

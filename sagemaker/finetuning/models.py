@@ -1,7 +1,7 @@
 """The base model, its adapter, and the result: a directory that `transformers` or `peft` loads."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -78,19 +78,16 @@ def find_base(channel: Path | None, settings: Settings) -> Base:
             "Give it a model directory in the Hugging Face layout: config.json, *.safetensors and the tokenizer.",
         )
     if not channel and not settings.model_id:
-        raise settings_error({"model_id": "is needed where there is no channel \"model\", such as openai-community/gpt2"})
+        needed = 'is needed where there is no channel "model", such as openai-community/gpt2'
+        raise settings_error({"model_id": needed})
     source = str(channel or settings.model_id)
     where = "the channel model" if channel else f"the model {source}"
     config = _loaded(where, lambda: AutoConfig.from_pretrained(source))
     tokenizer = _loaded(where, lambda: AutoTokenizer.from_pretrained(source))
     if tokenizer.eos_token_id is None:
         raise _unfit(where, "its tokenizer has no end-of-text token (eos_token)")
-    name = settings.model_id or ("base model" if config._name_or_path in ("", source) else config._name_or_path)
-    return Base(source, _name_in_file(channel) or name, config, tokenizer)
-
-
-def _name_in_file(channel: Path | None) -> str | None:
-    return json.loads((channel / "config.json").read_text()).get("_name_or_path") if channel else None
+    named = json.loads((channel / "config.json").read_text()).get("_name_or_path") if channel else None
+    return Base(source, named or settings.model_id or "base model", config, tokenizer)
 
 
 def load(base: Base, settings: Settings) -> torch.nn.Module:
@@ -145,7 +142,8 @@ def _with_adapter(model: torch.nn.Module, base: Base, settings: Settings) -> tor
 
 def _refuse_unknown_layers(model: torch.nn.Module, modules: tuple[str, ...]) -> None:
     head = model.get_output_embeddings()
-    layers = [name for name, m in model.named_modules() if isinstance(m, (torch.nn.Linear, Conv1D)) and m is not head]
+    linear = (torch.nn.Linear, Conv1D)
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, linear) and layer is not head]
     for module in modules:
         if not any(f".{name}".endswith(f".{module}") for name in layers):
             known = ", ".join(sorted({name.rpartition(".")[2] for name in layers}))
@@ -163,34 +161,46 @@ def restore(model: torch.nn.Module, directory: Path, settings: Settings) -> torc
     return model
 
 
-def save(model: torch.nn.Module, base: Base, settings: Settings, kind: str, files: list[dict], progress: Progress,
-         directory: Path) -> None:
-    """LoRA gives an adapter; with `merge_adapter`, a whole model with the adapter in `adapter/` beside it."""
+def save(
+    model: torch.nn.Module,
+    base: Base,
+    settings: Settings,
+    kind: str,
+    files: list[dict],
+    progress: Progress,
+    directory: Path,
+) -> None:
+    """LoRA gives an adapter; with `merge_adapter`, a whole model with the adapter in `adapter/` beside it.
+
+    `llm_tuner.json` says how the model was made and how to talk to it, as the engine's does; where
+    `own_chat_template` is true, the tokenizer's chat template goes before the one that is written there.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     if settings.lora and settings.merge_adapter:
         model.save_pretrained(directory / "adapter")
         model = model.merge_and_unload()
     model.config.use_cache = True
     model.save_pretrained(directory)
+    own_template = kind == "chat" and bool(base.tokenizer.chat_template) and not base.seq2seq
     if kind == "chat" and not base.tokenizer.chat_template:
         base.tokenizer.chat_template = template.CHAT_TEMPLATE
     base.tokenizer.save_pretrained(directory)
-    _write_record(directory, base, settings, kind, files, progress)
-
-
-def _write_record(directory: Path, base: Base, settings: Settings, kind: str, files: list[dict],
-                  progress: Progress) -> None:
-    """`llm_tuner.json` says how the model was made and how to talk to it; the engine writes the same."""
-    result = {name: asdict(progress)[name] for name in ("train_loss", "eval_loss", "tokens")}
     record = {
         "engine_version": "sagemaker",
         "base_model": base.name,
-        "template": template.record(kind),
+        "template": template.record(kind, base.seq2seq),
+        "own_chat_template": own_template,
         "hyperparameters": settings.to_strings(),
         "data": files,
-        "result": {"steps": progress.step, **{k: v for k, v in result.items() if v is not None}},
+        "result": _result(progress),
     }
-    (directory / "llm_tuner.json").write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    (directory / "llm_tuner.json").write_text(text, encoding="utf-8")
+
+
+def _result(progress: Progress) -> dict:
+    result = {"steps": progress.step, "train_loss": progress.train_loss, "tokens": progress.tokens}
+    return result if progress.eval_loss is None else {**result, "eval_loss": progress.eval_loss}
 
 
 def _loaded(where: str, load):

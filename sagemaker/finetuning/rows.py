@@ -136,9 +136,7 @@ def _messages(items) -> tuple[Message, ...]:
         raise ValueError('"messages" must be a list')
     messages = tuple(_message(number, item) for number, item in enumerate(items, 1))
     if not any(message.learned and message.content.strip() for message in messages):
-        raise ValueError(
-            'no message of the role "assistant" with a weight other than 0: there is nothing to learn'
-        )
+        raise ValueError('no message of the role "assistant" with a weight other than 0: there is nothing to learn')
     return messages
 
 

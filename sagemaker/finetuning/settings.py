@@ -37,6 +37,9 @@ NAMES = (
 # Not settings of the training, but of where it runs.
 SURROUNDINGS = ("threads", "model_id")
 
+# Said only where there is an adapter.
+OF_LORA = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "merge_adapter")
+
 SCHEDULERS = ("cosine", "linear", "constant")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 
@@ -130,8 +133,7 @@ class Settings:
 
     def to_strings(self) -> dict[str, str]:
         """The inverse of `parse`, as the engine records it; where the training runs is left out."""
-        unused = () if self.lora else ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "merge_adapter")
-        values = {name: getattr(self, name) for name in NAMES if name not in unused}
+        values = {name: getattr(self, name) for name in NAMES if self.lora or name not in OF_LORA}
         return {name: _text(value) for name, value in values.items() if value is not None}
 
 
@@ -250,4 +252,6 @@ def _shorten(text: str) -> str:
 def _text(value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(value) if isinstance(value, tuple) else f"{value:.15g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return ",".join(value) if isinstance(value, tuple) else str(value)

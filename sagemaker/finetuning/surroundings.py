@@ -73,10 +73,9 @@ def refuse_several_hosts(variables: Mapping[str, str]) -> None:
         raise JobError(f"{len(hosts)} hosts, and a job runs on one", "Set the instance count to 1.")
 
 
-def one_gpu(variables: Mapping[str, str]) -> None:
+def one_gpu() -> None:
     """Keeps to the first GPU: several would multiply the batch size that the settings name."""
-    if int(variables.get("SM_NUM_GPUS") or 0) > 1:
-        os.environ["CUDA_VISIBLE_DEVICES"] = "0"
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
 
 
 class StopSignal:

@@ -39,9 +39,10 @@ class Part:
     end: bool = False
 
 
-def record(kind: str) -> dict:
-    """The template as `llm_tuner.json` holds it."""
-    return {"kind": kind, **TEMPLATE, "stop": STOP[kind]}
+def record(kind: str, seq2seq: bool) -> dict:
+    """The template as `llm_tuner.json` holds it. What a sequence-to-sequence model reads needs no mark at its end."""
+    turns = {"kind": kind, **TEMPLATE, "stop": STOP[kind]}
+    return {**turns, "prompt": "{content}", "stop": []} if seq2seq else turns
 
 
 def render(row: Row, tokenizer) -> list[Part]:

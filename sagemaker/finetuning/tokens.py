@@ -24,6 +24,7 @@ class Sequences:
     """A tokenised channel: inputs and targets of one length, or source and answer."""
 
     kind: str = ""
+    seq2seq: bool = False
     rows: int = 0
     # Rows that were too long and were cut; always 0 for plain text.
     truncated: int = 0
@@ -64,7 +65,7 @@ class Order(Dataset):
 
 def read(channel: Channel, tokenizer, max_length: int, seq2seq: bool) -> Sequences:
     """Tokenises every row of a channel."""
-    sequences = Sequences()
+    sequences = Sequences(seq2seq=seq2seq)
     stream = array("i", [tokenizer.eos_token_id])
     for row, place in channel.rows():
         sequences.rows += 1
@@ -91,10 +92,9 @@ def read(channel: Channel, tokenizer, max_length: int, seq2seq: bool) -> Sequenc
 
 def encode(row: Row, tokenizer) -> tuple[list[int], list[bool]]:
     """A row's tokens, and which of them are learned. Parts are tokenised one by one, as they are in use."""
-    parts = template.render(row, tokenizer)
-    ids, learned = _beginning(row, tokenizer), []
+    ids = _beginning(row, tokenizer)
     learned = [False] * len(ids)
-    for part in parts:
+    for part in template.render(row, tokenizer):
         tokens = [tokenizer.eos_token_id] if part.end else plain(tokenizer, part.text)
         ids += tokens
         learned += [part.learned] * len(tokens)
@@ -107,9 +107,9 @@ def plain(tokenizer, text: str) -> list[int]:
 
 def _beginning(row: Row, tokenizer) -> list[int]:
     """The token that the model expects before a text, where its tokenizer adds one. Its chat template does so too."""
-    first = tokenizer("a")["input_ids"][:1]
-    begins = first and first[0] == tokenizer.bos_token_id
-    return first if begins and row.kind != "text" and not (row.kind == "chat" and tokenizer.chat_template) else []
+    if row.kind == "text" or (row.kind == "chat" and tokenizer.chat_template):
+        return []
+    return [token for token in tokenizer("a")["input_ids"][:1] if token == tokenizer.bos_token_id]
 
 
 def _next_tokens(sequences: Sequences, row: Row, tokenizer, max_length: int) -> None:
@@ -117,7 +117,7 @@ def _next_tokens(sequences: Sequences, row: Row, tokenizer, max_length: int) -> 
     if len(ids) > max_length:
         ids, learned = cut(ids, learned, max_length)
         sequences.truncated += 1
-    targets = [token if learn else IGNORE for token, learn in zip(ids[1:], learned[1:])]
+    targets = [token if learn else IGNORE for token, learn in zip(ids[1:], learned[1:], strict=True)]
     if targets:
         sequences.add(ids[:-1], targets)
 
@@ -156,6 +156,29 @@ def _questions(row: Row) -> list[tuple[str, str]]:
             pairs.append((before + template.TEMPLATE["assistant"], message.content))
         before += "".join("\n\n" if part.end else part.text for part in template.turn(message))
     return pairs
+
+
+def shown(sequences: Sequences, tokenizer, batch_size: int, seed: int) -> dict:
+    """The first batch as the model sees it: a few rows, each token as text, and whether it is learned."""
+    order = Order(sequences, batch_size, seed)
+    rows = [order[at] for at in range(batch_size)]
+    return {
+        "rows": [_shown(sequences, row, tokenizer) for row in rows[:3]],
+        "sequences": batch_size,
+        "tokens": sum(len(sequences.inputs[row]) for row in rows),
+    }
+
+
+def _shown(sequences: Sequences, row: int, tokenizer) -> list[dict]:
+    inputs, targets = sequences.inputs[row], sequences.targets[row]
+    if sequences.seq2seq:
+        visible = [(token, False) for token in inputs] + [(token, True) for token in targets]
+    else:
+        # A target is the input of the next place; where it is not learned, that input is shown.
+        following = zip(targets, [*inputs[1:], IGNORE], strict=True)
+        nexts = [(after, False) if target == IGNORE else (target, True) for target, after in following]
+        visible = [(inputs[0], False), *((token, learned) for token, learned in nexts if token != IGNORE)]
+    return [{"text": tokenizer.decode([token]), "learned": learned} for token, learned in visible[:200]]
 
 
 class Collator:

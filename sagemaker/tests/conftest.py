@@ -21,6 +21,8 @@ from tokenizers.models import BPE  # noqa: E402
 from transformers import (  # noqa: E402
     GPT2Config,
     GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
@@ -59,9 +61,7 @@ class Job:
         return path
 
     def variables(self) -> dict[str, str]:
-        channels = {
-            f"SM_CHANNEL_{path.name.upper()}": str(path) for path in (self.root / "input/data").iterdir()
-        }
+        channels = {f"SM_CHANNEL_{path.name.upper()}": str(path) for path in (self.root / "input/data").iterdir()}
         return {
             "SAGEMAKER_BASE_DIR": str(self.root),
             "SM_MODEL_DIR": str(self.model),
@@ -173,6 +173,29 @@ def gpt2(job) -> Path:
         vocab_size=len(tokenizer), n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0
     )
     return _save(job, tokenizer, GPT2LMHeadModel(config))
+
+
+@pytest.fixture
+def llama(job) -> Path:
+    """A Llama with random weights and a chat template of its own, in the channel "model"."""
+    tokenizer = a_tokenizer()
+    tokenizer.chat_template = (
+        "{% for message in messages %}{% if message['role'] == 'system' %}{{ raise_exception('No system turns.') }}"
+        "{% endif %}{{ '<' + message['role'] + '>' + message['content'] + eos_token }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
+    )
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    return _save(job, tokenizer, LlamaForCausalLM(config))
 
 
 @pytest.fixture

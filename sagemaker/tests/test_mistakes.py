@@ -63,7 +63,11 @@ def test_names_bounds_and_defaults_are_the_engines():
     assert len(defaults) == 9
     assert {name: getattr(Settings(), name) for name in defaults} == defaults
     r, alpha, dropout = re.search(r"Lora \{ r: (\d+), alpha: ([\d.]+), dropout: ([\d.]+)", lora).groups()
-    assert (Settings().lora_r, Settings().lora_alpha, Settings().lora_dropout) == (int(r), float(alpha), float(dropout))
+    assert (Settings().lora_r, Settings().lora_alpha, Settings().lora_dropout) == (
+        int(r),
+        float(alpha),
+        float(dropout),
+    )
     full = settings.parse({"lora": "false"})
     assert f"Preset::Full => Self {{ learning_rate: {full.learning_rate:.0e}".replace("e-0", "e-") in source
     assert full.dropout == float(re.search(r"dropout: ([\d.]+),", pretrained)[1])

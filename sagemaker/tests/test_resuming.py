@@ -84,7 +84,9 @@ def test_sigterm_before_the_first_step_ends_the_job(job, gpt2, run, monkeypatch)
 
 def test_sigterm_cuts_an_evaluation_short(job, gpt2, run, monkeypatch):
     job.write("validation", ROWS)
-    monkeypatch.setattr(training, "_sum_over_tokens", lambda *_: signal.raise_signal(signal.SIGTERM) or torch.zeros(()))
+    monkeypatch.setattr(
+        training, "_sum_over_tokens", lambda *_: signal.raise_signal(signal.SIGTERM) or torch.zeros(())
+    )
     monkeypatch.setattr(training, "_mean_over_tokens", lambda outputs, *_, **__: outputs["logits"].mean())
     result = run(**QUICK, eval_steps="3")
     assert result.code == 0

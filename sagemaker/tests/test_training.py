@@ -17,7 +17,8 @@ def loss_of(model, directory, seq2seq=False) -> float:
     losses = []
     for row in ROWS:
         answer = tokenizer(row["completion"] + tokenizer.eos_token, return_tensors="pt").input_ids
-        prompt = tokenizer(row["prompt"] + (tokenizer.eos_token if seq2seq else "\n###\n"), return_tensors="pt").input_ids
+        end = tokenizer.eos_token if seq2seq else "\n###\n"
+        prompt = tokenizer(row["prompt"] + end, return_tensors="pt").input_ids
         ids = prompt if seq2seq else torch.cat([prompt, answer], dim=1)
         labels = answer if seq2seq else torch.cat([torch.full_like(prompt, -100), answer], dim=1)
         with torch.no_grad():
@@ -75,6 +76,8 @@ def test_a_sequence_to_sequence_model(job, t5, run, lora):
     after = loss_of(trained, job.model, seq2seq=True)
     assert after < before
     assert result.metric("eval_loss")[-1][1] == pytest.approx(after, rel=1e-4)
+    [shown, *_] = result.events("batch")[0]["rows"]
+    assert "".join(token["text"] for token in shown if token["learned"]).startswith(" is ")
 
 
 def test_plain_text_and_conversations(job, gpt2, run):
@@ -82,7 +85,12 @@ def test_plain_text_and_conversations(job, gpt2, run):
     job.write("training", texts)
     assert run(**QUICK).events("data")[0]["kind"] == "text"
     turns = [
-        {"messages": [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]}
+        {
+            "messages": [
+                {"role": "user", "content": row["prompt"]},
+                {"role": "assistant", "content": row["completion"]},
+            ]
+        }
         for row in ROWS
     ]
     job.write("training", turns)
@@ -94,6 +102,24 @@ def test_plain_text_and_conversations(job, gpt2, run):
         [{"role": "user", "content": "1 plus 1"}], tokenize=False, add_generation_prompt=True
     )
     assert asked == "User:\n1 plus 1\n\nAssistant:\n"
+
+
+def test_a_llama_with_a_chat_template_of_its_own(job, llama, run):
+    question, answer = {"role": "user", "content": "1 plus 1"}, {"role": "assistant", "content": " is 2"}
+    job.write("training", [{"messages": [question, answer]}] * 4)
+    result = run(**{**QUICK, "lora": "true"})
+    assert result.code == 0
+    [shown, *_] = result.events("batch")[0]["rows"]
+    assert "".join(token["text"] for token in shown) == "<user>1 plus 1<|endoftext|><assistant> is 2<|endoftext|>"
+    assert "".join(token["text"] for token in shown if token["learned"]) == " is 2<|endoftext|>"
+    adapted = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(llama), job.model)
+    assert adapted.peft_config["default"].target_modules == {"q_proj", "v_proj"}
+    assert json.loads((job.model / "llm_tuner.json").read_text())["own_chat_template"] is True
+    job.write("training", [{"messages": [{"role": "system", "content": "Be brief."}, question, answer]}])
+    assert run(**QUICK).code == 1
+    assert job.failure.startswith(
+        "training/data.jsonl, line 1: the base model's chat template refuses this conversation: No system turns."
+    )
 
 
 def test_early_stopping_keeps_the_best_model(job, gpt2, run):
@@ -113,7 +139,8 @@ def test_early_stopping_keeps_the_best_model(job, gpt2, run):
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_the_other_optimizers(job, gpt2, run, optimizer):
-    losses = run(**{**QUICK, "optimizer": optimizer, "lr_scheduler": "linear", "weight_decay": "0"}).metric("train_loss")
+    result = run(**{**QUICK, "optimizer": optimizer, "lr_scheduler": "linear", "weight_decay": "0"})
+    losses = result.metric("train_loss")
     assert losses[-1][1] < losses[0][1]
 
 

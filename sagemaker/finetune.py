@@ -12,7 +12,7 @@ import traceback
 from finetuning import settings as hyperparameters
 from finetuning.errors import JobError, Stopped
 from finetuning.report import event, log, phase
-from finetuning.surroundings import StopSignal, Surroundings, one_gpu, refuse_several_hosts
+from finetuning.surroundings import StopSignal, Surroundings, one_gpu
 
 
 def main(arguments: list[str]) -> int:
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     try:
         with StopSignal() as stop:
             settings = hyperparameters.from_arguments(arguments or surroundings.arguments())
-            refuse_several_hosts(os.environ)
+            surroundings.refuse_several_hosts()
             one_gpu()
             run(settings, surroundings, stop)
         return 0

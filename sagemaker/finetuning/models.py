@@ -213,5 +213,5 @@ def _loaded(where: str, load):
 def _unfit(where: str, why: str) -> JobError:
     return JobError(
         f"{where} cannot be loaded: {why}",
-        "Use config.json, weights and tokenizer of one and the same model, or a model_id that this machine can reach.",
+        "Use config.json, weights and tokenizer of one model, or a model_id that this machine can reach.",
     )

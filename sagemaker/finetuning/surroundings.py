@@ -21,7 +21,7 @@ class Surroundings:
     Without the toolkit they are where SageMaker lays them out.
     """
 
-    hyperparameters: Path
+    config: Path
     training: Path
     validation: Path | None
     base_model: Path | None
@@ -41,7 +41,7 @@ class Surroundings:
             return directory if directory.is_dir() else None
 
         return cls(
-            hyperparameters=root / "input/config/hyperparameters.json",
+            config=root / "input/config",
             training=path("SM_CHANNEL_TRAINING", "input/data/training"),
             validation=channel("VALIDATION"),
             base_model=channel("MODEL"),
@@ -52,10 +52,16 @@ class Surroundings:
 
     def arguments(self) -> list[str]:
         """The hyperparameters as the toolkit would hand them over."""
-        if not self.hyperparameters.is_file():
-            return []
-        values = json.loads(self.hyperparameters.read_text())
-        return [f"--{name}={value}" for name, value in values.items()]
+        return [f"--{name}={value}" for name, value in self._config("hyperparameters").items()]
+
+    def refuse_several_hosts(self) -> None:
+        hosts = self._config("resourceconfig").get("hosts", [])
+        if len(hosts) > 1:
+            raise JobError(f"{len(hosts)} hosts, and a job runs on one", "Set the instance count to 1.")
+
+    def _config(self, name: str) -> dict:
+        path = self.config / f"{name}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def write_failure(self, text: str) -> None:
         """SageMaker shows this file's beginning as the job's failure reason."""
@@ -65,12 +71,6 @@ class Surroundings:
     def clear_failure(self) -> None:
         """Removes the failure of an earlier run."""
         (self.output / "failure").unlink(missing_ok=True)
-
-
-def refuse_several_hosts(variables: Mapping[str, str]) -> None:
-    hosts = json.loads(variables.get("SM_HOSTS") or "[]")
-    if len(hosts) > 1:
-        raise JobError(f"{len(hosts)} hosts, and a job runs on one", "Set the instance count to 1.")
 
 
 def one_gpu() -> None:

@@ -14,11 +14,11 @@ sys.path.insert(0, str(ROOT))
 # The model comes from its channel; and what is so small goes fastest on one thread.
 os.environ |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-import finetune  # noqa: E402
-import torch  # noqa: E402
-from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers  # noqa: E402
-from tokenizers.models import BPE  # noqa: E402
-from transformers import (  # noqa: E402
+import finetune
+import torch
+from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+from tokenizers.models import BPE
+from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -68,7 +68,6 @@ class Job:
             "SM_OUTPUT_DATA_DIR": str(self.root / "output/data"),
             "SM_CHECKPOINT_DIR": str(self.checkpoints),
             "SM_NUM_GPUS": "0",
-            "SM_HOSTS": '["algo-1"]',
             "SM_CURRENT_HOST": "algo-1",
             **channels,
         }
@@ -96,7 +95,7 @@ class Job:
     def start_without_toolkit(self, **settings: str) -> subprocess.Popen:
         """The script as a container's own entry point: nothing but the directories."""
         path = self.root / "input/config/hyperparameters.json"
-        path.parent.mkdir()
+        path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({**settings, "sagemaker_program": "finetune.py"}))
         return self._start([str(ROOT / "finetune.py")], {"SAGEMAKER_BASE_DIR": str(self.root)})
 

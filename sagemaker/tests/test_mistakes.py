@@ -148,6 +148,13 @@ def test_a_sequence_to_sequence_model_learns_no_plain_text(job, t5, run):
     assert job.failure.startswith("training/data.jsonl, line 1: a sequence-to-sequence model learns from")
 
 
+def test_several_machines(job, run):
+    (job.root / "input/config").mkdir()
+    (job.root / "input/config/resourceconfig.json").write_text('{"hosts": ["algo-1", "algo-2"]}')
+    assert run(**QUICK).code == 1
+    assert job.failure == "2 hosts, and a job runs on one.\nSet the instance count to 1."
+
+
 def test_patience_needs_validation_data(job, gpt2, run):
     assert run(**QUICK, early_stopping_patience="2").code == 1
     assert "early_stopping_patience: needs validation data" in job.failure

@@ -9,13 +9,16 @@ import torch
 from conftest import QUICK, ROOT, ROWS, events
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+from finetuning import training
+from finetuning.settings import Settings
 
-def loss_of(model, directory, seq2seq=False) -> float:
+
+def loss_of(model, directory, seq2seq=False, rows=ROWS) -> float:
     """The loss on the answers of all rows, reckoned by `transformers` alone."""
     tokenizer = AutoTokenizer.from_pretrained(directory)
     model.eval()
     losses = []
-    for row in ROWS:
+    for row in rows:
         answer = tokenizer(row["completion"] + tokenizer.eos_token, return_tensors="pt").input_ids
         end = tokenizer.eos_token if seq2seq else "\n###\n"
         prompt = tokenizer(row["prompt"] + end, return_tensors="pt").input_ids
@@ -41,6 +44,23 @@ def test_all_weights_of_a_causal_model(job, gpt2, run):
     assert record["result"]["steps"] == 8
     assert record["template"]["prompt"] == "{content}\n###\n"
     assert record["data"][0]["rows"] == len(ROWS)
+
+
+def test_the_loss_of_a_step_is_the_mean_over_all_its_learned_tokens(job, gpt2, run):
+    # The whole data in one step of four passes, whose answers differ in length.
+    rows = [{**row, "completion": row["completion"] * (1 + at // 4)} for at, row in enumerate(ROWS)]
+    job.write("training", rows)
+    result = run(**{**QUICK, "max_steps": "1", "batch_size": "4", "gradient_accumulation_steps": "4"})
+    expected = loss_of(AutoModelForCausalLM.from_pretrained(gpt2), gpt2, rows=rows)
+    assert result.metric("train_loss") == [(1, pytest.approx(expected, rel=1e-4))]
+
+
+def test_only_matrices_decay(gpt2):
+    model = AutoModelForCausalLM.from_pretrained(gpt2)
+    decaying, others = training.optimizer(model, Settings(weight_decay=0.5)).param_groups
+    assert (decaying["weight_decay"], others["weight_decay"]) == (0.5, 0)
+    assert {parameter.ndim for parameter in decaying["params"]} == {2}
+    assert {parameter.ndim for parameter in others["params"]} == {1}
 
 
 def test_an_adapter(job, gpt2, run):

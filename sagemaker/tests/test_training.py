@@ -46,12 +46,15 @@ def test_all_weights_of_a_causal_model(job, gpt2, run):
     assert record["data"][0]["rows"] == len(ROWS)
 
 
-def test_the_loss_of_a_step_is_the_mean_over_all_its_learned_tokens(job, gpt2, run):
+@pytest.mark.parametrize("model", ["gpt2", "t5"])
+def test_the_loss_of_a_step_is_the_mean_over_all_its_learned_tokens(job, run, request, model):
+    directory = request.getfixturevalue(model)
+    load = AutoModelForCausalLM if model == "gpt2" else AutoModelForSeq2SeqLM
     # The whole data in one step of four passes, whose answers differ in length.
     rows = [{**row, "completion": row["completion"] * (1 + at // 4)} for at, row in enumerate(ROWS)]
     job.write("training", rows)
     result = run(**{**QUICK, "max_steps": "1", "batch_size": "4", "gradient_accumulation_steps": "4"})
-    expected = loss_of(AutoModelForCausalLM.from_pretrained(gpt2), gpt2, rows=rows)
+    expected = loss_of(load.from_pretrained(directory), directory, seq2seq=model == "t5", rows=rows)
     assert result.metric("train_loss") == [(1, pytest.approx(expected, rel=1e-4))]
 
 

@@ -2,6 +2,7 @@
 
 use crate::{
     Db,
+    claims::claim_soon,
     support::make::{at, audit, job, job_id, user},
 };
 use llm_tuner::{
@@ -94,15 +95,7 @@ pub async fn stale_writers_leave_no_event(db: Db) {
     while db.job(&job_id(1)).await.unwrap().unwrap().last_seq < 5 {
         tokio::task::yield_now().await;
     }
-    // A claim passes over a row that a writer holds at that moment; the next one finds it.
-    let mut taken = Vec::new();
-    for _ in 0..10_000 {
-        taken = db.claim_jobs("second", at(130), at(160), 1).await.unwrap();
-        if !taken.is_empty() {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
+    let taken = claim_soon(&db, "second", at(130), at(160)).await;
     let mut last = taken[0].last_seq;
     for n in 0..20 {
         let next =

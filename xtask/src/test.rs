@@ -99,29 +99,24 @@ fn unit(workspace: &Workspace, report: &mut Report, rest: &[String]) {
             environment(&mut tests)?;
             libtest(tests.args(["test", "--workspace", "--no-fail-fast", "--doc"]), &[])
         });
-        report.stage("the fake AWS", || {
-            let mut tests = Command::new(setup::python(workspace)?);
-            tests.args(["-B", "-m", "unittest", "discover", "-t", ".", "-s", "fake_sagemaker/tests"]);
-            unittest(tests.current_dir(workspace.root.join("tests/aws")))
-        });
+        report.stage("SageMaker script", || pytest(workspace, "sagemaker", "tests"));
+        report.stage("the fake AWS", || pytest(workspace, "tests/aws", "fake_sagemaker/tests"));
     }
 }
 
-/// Python's unittest sums up on standard error.
-fn unittest(command: &mut Command) -> Result<Outcome> {
-    let output = command.stdin(Stdio::null()).stdout(Stdio::inherit()).output()?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    eprint!("{text}");
-    Ok(Outcome::Tested { count: count_in_unittest(&text), passed: output.status.success() })
-}
-
-/// `Ran 54 tests in 9.0s`, then `OK` or `FAILED (failures=1, errors=1)`.
-fn count_in_unittest(text: &str) -> Option<Count> {
-    let (_, summary) = text.rsplit_once("\nRan ")?;
-    let number = |after: &str| after.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok();
-    let counted = |label| summary.split_once(label).and_then(|(_, after)| number(after)).unwrap_or(0);
-    let failed = counted("failures=") + counted("errors=");
-    Some(Count { passed: number(summary)?.checked_sub(failed)?, failed })
+/// Runs the tests below `folder`, which Python imports from. pytest counts in a JUnit file, as nextest does.
+fn pytest(workspace: &Workspace, folder: &str, tests: &str) -> Result<Outcome> {
+    let junit = workspace.scratch().join("pytest.xml");
+    let _ = fs::remove_file(&junit);
+    let mut pytest = Command::new(setup::python(workspace)?);
+    pytest
+        .args(["-m", "pytest", "--quiet", "-p", "no:cacheprovider", "--disable-warnings", tests])
+        .arg(format!("--junitxml={}", junit.display()))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(workspace.root.join(folder));
+    let status = pytest.status().context("cannot start pytest")?;
+    let count = fs::read_to_string(&junit).ok().and_then(|xml| count_in_junit(&xml));
+    Ok(Outcome::Tested { count, passed: status.success() })
 }
 
 /// nextest counts in a JUnit file; `.config/nextest.toml` asks for it.
@@ -133,9 +128,11 @@ fn nextest(workspace: &Workspace, mut command: Command, rest: &[String]) -> Resu
     Ok(Outcome::Tested { count, passed: status.success() })
 }
 
-/// The totals stand on the first element: `<testsuites … tests="3" failures="1" errors="0" …>`.
+/// The totals stand on an element such as `<testsuites … tests="3" failures="1" errors="0" …>`: nextest's first, and
+/// pytest's only `<testsuite>` in it.
 fn count_in_junit(xml: &str) -> Option<Count> {
-    let element = xml.split_once("<testsuites")?.1.split_once('>')?.0;
+    let is_total = |element: &&str| element.starts_with("testsuite") && element.contains(" tests=\"");
+    let element = xml.split('<').find(is_total)?.split_once('>')?.0;
     let attribute = |name: &str| {
         let value = element.split_once(&format!(" {name}=\""))?.1.split_once('"')?.0;
         value.parse::<u64>().ok()
@@ -245,6 +242,9 @@ mod tests {
 <testsuites name="nextest-run" tests="7" failures="2" errors="1" uuid="x" timestamp="y" time="1.0">
     <testsuite name="a" tests="1" failures="0">"#;
         assert_eq!(count_in_junit(xml), Some(Count { passed: 4, failed: 3 }));
+        let of_pytest = r#"<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests">
+<testsuite name="pytest" errors="0" failures="2" skipped="0" tests="9" time="1.0"><testcase name="a"/>"#;
+        assert_eq!(count_in_junit(of_pytest), Some(Count { passed: 7, failed: 2 }));
         assert_eq!(count_in_junit("<testsuites>"), None);
     }
 
@@ -253,14 +253,6 @@ mod tests {
         let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
         assert_eq!(count_in_summary(line), Some(Count { passed: 12, failed: 3 }));
         assert_eq!(count_in_summary("test a ... ok"), None);
-    }
-
-    #[test]
-    fn unittest_totals() {
-        let text = "..F\n\nRan 7 tests in 0.1s\n\nFAILED (failures=2, errors=1)\n";
-        assert_eq!(count_in_unittest(text), Some(Count { passed: 4, failed: 3 }));
-        assert_eq!(count_in_unittest("\nRan 1 test in 0.1s\n\nOK\n"), Some(Count { passed: 1, failed: 0 }));
-        assert_eq!(count_in_unittest("no such module"), None);
     }
 
     #[test]

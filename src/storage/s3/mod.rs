@@ -261,11 +261,9 @@ where
     E: std::error::Error + ProvideErrorMetadata + 'static,
     R: std::fmt::Debug,
 {
-    let status_is_404 = matches!(&error, SdkError::ServiceError(_)) && error.code() == Some("NotFound");
     let failure = Failure::of(&error);
     match failure.code() {
         Some("NoSuchKey" | "NotFound" | "NoSuchUpload") => StorageError::NotFound,
-        _ if status_is_404 => StorageError::NotFound,
         _ => StorageError::Io(failure.to_string()),
     }
 }

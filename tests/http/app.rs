@@ -1,7 +1,6 @@
 //! A server of its own for each test: a free port, an empty data folder, gone at the end.
 
-use async_trait::async_trait;
-use futures::StreamExt;
+use crate::tight::Tight;
 use llm_tuner::{
     backends::local::{LocalBackend, LocalSettings},
     config::Config,
@@ -11,7 +10,7 @@ use llm_tuner::{
         context::{Environment, SystemClock, SystemRandom},
         supervisor::{Supervisor, SupervisorSettings},
     },
-    storage::{ByteStream, ObjectMeta, Storage, StorageError, StorageResult, disk::DiskStorage},
+    storage::disk::DiskStorage,
     store::sql::SqlStore,
     web::{assets::Assets, router, state::AppState},
 };
@@ -19,11 +18,10 @@ use reqwest::{Client, Response, StatusCode, multipart};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
-    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -32,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub struct TestApp {
     pub url: String,
     pub folder: tempfile::TempDir,
-    pub disk: Arc<Disk>,
+    pub disk: Arc<Tight>,
     pub services: Arc<Services>,
     pub store: Arc<SqlStore>,
     clock: Arc<TestClock>,
@@ -70,6 +68,11 @@ impl TestApp {
         app
     }
 
+    /// No room for uploads, or again as much as there is.
+    pub fn fill_disk(&self, full: bool) {
+        self.disk.full.store(full, Ordering::Relaxed);
+    }
+
     /// Where the operator puts base models.
     pub fn models_dir(&self) -> PathBuf {
         self.folder.path().join("models")
@@ -83,10 +86,7 @@ impl TestApp {
         })
         .unwrap();
         let store = Arc::new(SqlStore::connect(&config.database_url).await.unwrap());
-        let disk = Arc::new(Disk {
-            inner: DiskStorage::open(&folder.path().join("objects")).unwrap(),
-            full: AtomicBool::new(false),
-        });
+        let disk = Arc::new(Tight::new(Arc::new(DiskStorage::open(&folder.path().join("objects")).unwrap())));
         let stop = CancellationToken::new();
         let clock = Arc::new(TestClock::default());
         let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };
@@ -262,68 +262,5 @@ impl Person {
             answer.headers().get("location").map(|to| to.to_str().unwrap().to_owned()).unwrap_or_default();
         let page = if to.is_empty() { String::new() } else { self.get(&to).await.text().await.unwrap() };
         (answer.status(), to, page)
-    }
-}
-
-/// The disk, which can be told to be full.
-pub struct Disk {
-    inner: DiskStorage,
-    full: AtomicBool,
-}
-
-impl Disk {
-    pub fn fill(&self, full: bool) {
-        self.full.store(full, Ordering::Relaxed);
-    }
-}
-
-#[async_trait]
-impl Storage for Disk {
-    async fn put(&self, key: &str, mut content: ByteStream, limit: u64) -> StorageResult<ObjectMeta> {
-        if self.full.load(Ordering::Relaxed) {
-            // Some of it came, then there was no room.
-            content.next().await;
-            return Err(StorageError::Full);
-        }
-        self.inner.put(key, content, limit).await
-    }
-    async fn put_file(&self, key: &str, path: &Path) -> StorageResult<ObjectMeta> {
-        self.inner.put_file(key, path).await
-    }
-    async fn head(&self, key: &str) -> StorageResult<ObjectMeta> {
-        self.inner.head(key).await
-    }
-    async fn get(&self, key: &str, range: Option<Range<u64>>) -> StorageResult<ByteStream> {
-        self.inner.get(key, range).await
-    }
-    async fn get_file(&self, key: &str, path: &Path) -> StorageResult<ObjectMeta> {
-        self.inner.get_file(key, path).await
-    }
-    async fn delete(&self, key: &str) -> StorageResult<()> {
-        self.inner.delete(key).await
-    }
-    async fn delete_prefix(&self, prefix: &str) -> StorageResult<()> {
-        self.inner.delete_prefix(prefix).await
-    }
-    async fn append(&self, key: &str, content: ByteStream, limit: u64) -> StorageResult<u64> {
-        if !self.full.load(Ordering::Relaxed) {
-            return self.inner.append(key, content, limit).await;
-        }
-        // Some of it found room.
-        let first = content.take(1).boxed();
-        self.inner.append(key, first, limit).await?;
-        Err(StorageError::Full)
-    }
-    async fn appended(&self, key: &str) -> StorageResult<u64> {
-        self.inner.appended(key).await
-    }
-    async fn complete(&self, key: &str) -> StorageResult<ObjectMeta> {
-        self.inner.complete(key).await
-    }
-    async fn abandon(&self, key: &str) -> StorageResult<()> {
-        self.inner.abandon(key).await
-    }
-    async fn ping(&self) -> StorageResult<()> {
-        self.inner.ping().await
     }
 }

@@ -91,7 +91,7 @@ async fn a_full_disk_stops_a_repair_without_a_trace() {
     let file = ann.add("mixed.jsonl", b"{\"prompt\":\"a\",\"completion\":\"b\"}\nbroken\n").await;
     let id = file["dataset_id"].as_str().unwrap();
     let before = app.stored_files();
-    app.disk.fill(true);
+    app.fill_disk(true);
     let answer = ann.client.post(ann.at(&format!("/api/datasets/{id}/repair"))).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::INSUFFICIENT_STORAGE);
     assert_eq!(app.stored_files(), before);

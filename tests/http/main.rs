@@ -14,6 +14,8 @@ mod headers;
 mod resumable;
 mod resume;
 mod sessions;
+#[path = "../support/tight.rs"]
+mod tight;
 mod training;
 mod uploads;
 mod visibility;

@@ -345,12 +345,12 @@ async fn a_full_disk_loses_only_the_piece_that_had_no_room() {
     let file = rows(20_000);
     let upload = begin(&ann, file.len()).await;
     piece(&ann, &upload, 0, &file[..1_000]).await;
-    app.disk.fill(true);
+    app.fill_disk(true);
     assert_eq!(
         code(piece(&ann, &upload, 1_000, &file[1_000..]).await).await,
         (StatusCode::INSUFFICIENT_STORAGE, json!("no_room"))
     );
-    app.disk.fill(false);
+    app.fill_disk(false);
     let at = offset(&ann, &upload).await;
     assert!(at >= 1_000, "{at}");
     assert_eq!(piece(&ann, &upload, at, &file[at..]).await.status(), StatusCode::NO_CONTENT);

@@ -97,7 +97,7 @@ async fn one_bad_file_does_not_lose_the_others() {
 async fn a_full_disk_keeps_nothing_and_is_said() {
     let app = TestApp::start().await;
     let ann = app.person("ann@example.org").await;
-    app.disk.fill(true);
+    app.fill_disk(true);
     let answer = ann.upload(&[("a.jsonl", GOOD)]).await;
     assert_eq!(answer.status(), StatusCode::INSUFFICIENT_STORAGE);
     let body: Value = answer.json().await.unwrap();
@@ -105,7 +105,7 @@ async fn a_full_disk_keeps_nothing_and_is_said() {
     assert!(body["error"]["next_step"].as_str().unwrap().contains("Delete"));
     assert_eq!(ann.json("/api/datasets").await["datasets"], Value::Array(Vec::new()));
     assert_eq!(app.stored_files(), 0);
-    app.disk.fill(false);
+    app.fill_disk(false);
     assert_eq!(ann.add("a.jsonl", GOOD).await["state"], "ready");
 }
 

@@ -8,6 +8,8 @@
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with other test programs, and each uses a part")]
 mod support;
+#[path = "../support/tight.rs"]
+mod tight;
 
 mod bench;
 mod crashes;

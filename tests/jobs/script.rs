@@ -1,23 +1,14 @@
 //! From the queue to the end, with everything that a person or the trainer can do in between.
 
-use crate::{bench::Bench, support::make};
-use async_trait::async_trait;
-use llm_tuner::{
-    domain::{
-        event::EventBody,
-        job::{JobState, StopMode},
-        model::ModelKind,
-    },
-    storage::{ByteStream, ObjectMeta, Storage, StorageError, StorageResult},
+use crate::{bench::Bench, support::make, tight::Tight};
+use llm_tuner::domain::{
+    event::EventBody,
+    job::{JobState, StopMode},
+    model::ModelKind,
 };
 use std::{
     fs,
-    ops::Range,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 #[tokio::test]
@@ -154,60 +145,13 @@ async fn a_crash_of_the_engine_is_not_tried_again() {
     assert_eq!(job.failure.as_deref(), Some("The job needs more memory than this machine has."));
 }
 
-/// Refuses the first files for want of room.
-struct Tight {
-    inner: Arc<dyn Storage>,
-    refusals: AtomicU32,
-}
-
-#[async_trait]
-impl Storage for Tight {
-    async fn put(&self, key: &str, content: ByteStream, limit: u64) -> StorageResult<ObjectMeta> {
-        self.inner.put(key, content, limit).await
-    }
-    async fn put_file(&self, key: &str, path: &Path) -> StorageResult<ObjectMeta> {
-        let left =
-            self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        if left.is_ok() { Err(StorageError::Full) } else { self.inner.put_file(key, path).await }
-    }
-    async fn head(&self, key: &str) -> StorageResult<ObjectMeta> {
-        self.inner.head(key).await
-    }
-    async fn get(&self, key: &str, range: Option<Range<u64>>) -> StorageResult<ByteStream> {
-        self.inner.get(key, range).await
-    }
-    async fn get_file(&self, key: &str, path: &Path) -> StorageResult<ObjectMeta> {
-        self.inner.get_file(key, path).await
-    }
-    async fn delete(&self, key: &str) -> StorageResult<()> {
-        self.inner.delete(key).await
-    }
-    async fn delete_prefix(&self, prefix: &str) -> StorageResult<()> {
-        self.inner.delete_prefix(prefix).await
-    }
-    async fn append(&self, key: &str, content: ByteStream, limit: u64) -> StorageResult<u64> {
-        self.inner.append(key, content, limit).await
-    }
-    async fn appended(&self, key: &str) -> StorageResult<u64> {
-        self.inner.appended(key).await
-    }
-    async fn complete(&self, key: &str) -> StorageResult<ObjectMeta> {
-        self.inner.complete(key).await
-    }
-    async fn abandon(&self, key: &str) -> StorageResult<()> {
-        self.inner.abandon(key).await
-    }
-    async fn ping(&self) -> StorageResult<()> {
-        self.inner.ping().await
-    }
-}
-
 #[tokio::test]
 async fn a_finished_model_waits_for_room_for_a_while() {
     for (refusals, expected) in [(5, JobState::Completed), (1_000, JobState::Failed)] {
         let bench = Bench::script("save; done_with completed").await;
         let job = bench.job(1, |_| {}).await;
-        let tight = Tight { inner: Arc::clone(&bench.storage), refusals: AtomicU32::new(refusals) };
+        let tight = Tight::new(Arc::clone(&bench.storage));
+        tight.refusals.store(refusals, Ordering::Relaxed);
         let _running = bench.start_on(bench.settings("one"), Arc::new(tight));
         let job = bench.over(&job.id).await;
         assert_eq!(job.state, expected);

@@ -7,6 +7,7 @@
 //! - [`upload`]: a file that comes in pieces and is no dataset yet.
 //! - [`job`]: a training job's row, its states and which may follow which.
 //! - [`event`]: what a running job tells: log lines, metrics, samples, changes of state.
+//! - [`jumpstart`]: a JumpStart model: its settings, its data, what training and hosting it take.
 //! - [`model`]: a finished model and its files.
 //! - [`audit`]: one line of the audit log.
 //! - [`field`]: an error that names the field it is about.
@@ -18,6 +19,7 @@ pub mod event;
 pub mod field;
 pub mod ids;
 pub mod job;
+pub mod jumpstart;
 pub mod model;
 pub mod time;
 pub mod upload;

@@ -90,10 +90,7 @@ fn variants_of<'a>(variants: &'a BTreeMap<String, Variant>, instance_type: &str)
     [family(instance_type), instance_type].into_iter().filter_map(|key| variants.get(key)).collect()
 }
 
-fn environment(
-    common: &BTreeMap<String, String>,
-    variants: &[&Variant],
-) -> BTreeMap<String, String> {
+fn environment(common: &BTreeMap<String, String>, variants: &[&Variant]) -> BTreeMap<String, String> {
     let mut all = common.clone();
     all.extend(variants.iter().flat_map(|variant| variant.environment.clone()));
     all
@@ -104,7 +101,8 @@ impl TrainingRecipe {
         variants_of(&self.variants, instance_type)
     }
     pub fn image_on(&self, instance_type: &str) -> Option<&str> {
-        let own = self.variants_of(instance_type).into_iter().rev().find_map(|variant| variant.image.as_deref());
+        let own =
+            self.variants_of(instance_type).into_iter().rev().find_map(|variant| variant.image.as_deref());
         own.or(self.image.as_deref())
     }
     pub fn gated_uri_on(&self, instance_type: &str) -> Option<&str> {

@@ -7,8 +7,8 @@
 
 use super::fields::{flag, keywords, list, number, pairs, s3, slug, text, whole};
 use crate::domain::jumpstart::{
-    HostingRecipe, Hyperparameter, Kind, Licence, Listed, Metric, Model, Payload, Scope, Source, TrainingRecipe,
-    Variant, recipe::family,
+    HostingRecipe, Hyperparameter, Kind, Licence, Listed, Metric, Model, Payload, Scope, Source,
+    TrainingRecipe, Variant, recipe::family,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -46,7 +46,8 @@ pub fn listed(entry: &Entry<'_>) -> Listed {
         description: entry.description.to_owned(),
         provider: provider.unwrap_or_else(|| entry.id.split('-').next().unwrap_or_default().to_owned()),
         task: told("task").map(|task| slug(&task)).unwrap_or_default(),
-        fine_tuning: keywords(entry.keywords, "capability").any(|capability| slug(capability) == "fine-tuning"),
+        fine_tuning: keywords(entry.keywords, "capability")
+            .any(|capability| slug(capability) == "fine-tuning"),
     }
 }
 
@@ -102,20 +103,17 @@ fn training(document: &Value, region: &str) -> Result<Option<TrainingRecipe>, St
     if !trains || flag(document, "FineTuningSupported") == Some(false) {
         return Ok(None);
     }
-    let script_uri = s3(document, "TrainingScriptUri").ok_or("does not say with which script it is trained")?;
+    let script_uri =
+        s3(document, "TrainingScriptUri").ok_or("does not say with which script it is trained")?;
     let instance_types = instance_types(document, "SupportedTrainingInstanceTypes");
     let default = text(document, "DefaultTrainingInstanceType")
         .filter(|one| instance_types.iter().any(|possible| possible == one))
         .or(instance_types.first().map(String::as_str))
         .ok_or("does not say on which instance types it trains")?;
-    let image = text(document, "TrainingEcrUri").map(str::to_owned);
-    let variants = variants(&document["TrainingInstanceTypeVariants"], region);
-    if image.is_none() && variants.values().all(|variant| variant.image.is_none()) {
-        return Err(format!("does not say which container trains it in {region}"));
-    }
     Ok(Some(TrainingRecipe {
-        image,
-        variants,
+        // Without one it can be shown, and not trained.
+        image: text(document, "TrainingEcrUri").map(str::to_owned),
+        variants: variants(&document["TrainingInstanceTypeVariants"], region),
         script_uri: script_uri.to_owned(),
         artifact_uri: s3(document, "TrainingArtifactUri").map(str::to_owned),
         environment: environment(document, "TrainingEnvironmentVariables"),
@@ -138,7 +136,8 @@ fn hosting(document: &Value, region: &str) -> Option<HostingRecipe> {
         Some(component) if component.get(field).is_some() => component,
         _ => document,
     };
-    let instance_types = instance_types(from("SupportedInferenceInstanceTypes"), "SupportedInferenceInstanceTypes");
+    let instance_types =
+        instance_types(from("SupportedInferenceInstanceTypes"), "SupportedInferenceInstanceTypes");
     let default = text(from("DefaultInferenceInstanceType"), "DefaultInferenceInstanceType")
         .filter(|one| instance_types.iter().any(|possible| possible == one))
         .or(instance_types.first().map(String::as_str))?
@@ -156,7 +155,9 @@ fn hosting(document: &Value, region: &str) -> Option<HostingRecipe> {
         artifact_uri: s3(from("HostingArtifactUri"), "HostingArtifactUri").map(str::to_owned),
         artifact_data_type: own("HostingArtifactS3DataType").unwrap_or("S3Object").to_owned(),
         artifact_compression: own("HostingArtifactCompressionType").unwrap_or("Gzip").to_owned(),
-        script_uri: s3(from("HostingScriptUri"), "HostingScriptUri").filter(|_| with_script).map(str::to_owned),
+        script_uri: s3(from("HostingScriptUri"), "HostingScriptUri")
+            .filter(|_| with_script)
+            .map(str::to_owned),
         default_instance_type: default,
         instance_types,
         environment: environment(from("InferenceEnvironmentVariables"), "InferenceEnvironmentVariables"),
@@ -169,7 +170,9 @@ fn hosting(document: &Value, region: &str) -> Option<HostingRecipe> {
             "ContainerStartupHealthCheckTimeout",
         )
         .unwrap_or(LONG_START),
-        payload: from("DefaultPayloads")["DefaultPayloads"].as_object().and_then(|all| all.values().find_map(payload)),
+        payload: from("DefaultPayloads")["DefaultPayloads"]
+            .as_object()
+            .and_then(|all| all.values().find_map(payload)),
     })
 }
 

@@ -1,0 +1,4 @@
+//! Runs jobs on AWS SageMaker.
+
+pub mod jumpstart;
+pub mod request;

@@ -9,3 +9,4 @@ mod fake_sagemaker;
 mod moto;
 
 mod catalogue;
+mod requests;

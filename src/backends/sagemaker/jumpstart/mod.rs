@@ -8,3 +8,6 @@ pub mod document;
 mod fields;
 pub mod snapshot;
 pub mod training;
+
+#[cfg(test)]
+mod tests;

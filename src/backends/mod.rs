@@ -4,6 +4,7 @@
 //! (`services/supervisor`) drives it and is the only one who does. Adapter: [`local`]. [`exit`] is the word that the
 //! trainer leaves behind.
 
+pub mod catalogue;
 pub mod exit;
 pub mod local;
 pub mod prices;

@@ -4,6 +4,7 @@
 //! (`services/supervisor`) drives it and is the only one who does. Adapters: [`local`], [`sagemaker`]. [`exit`] is the
 //! word that the local trainer leaves behind. [`prices`] are ports of their own, for what machines elsewhere cost.
 
+pub mod catalogue;
 pub mod exit;
 pub mod local;
 pub mod prices;

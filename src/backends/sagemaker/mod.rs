@@ -18,6 +18,7 @@
 //! - [`names`] names and places - [`package`] the script for Hugging Face's containers
 
 pub mod failure;
+pub mod jumpstart;
 mod launch;
 mod logs;
 mod look;

@@ -6,6 +6,7 @@
 //! - [`dataset`]: a dataset's row and its states.
 //! - [`upload`]: a file that comes in pieces and is no dataset yet.
 //! - [`cloud`]: where a job runs, and what it needs to run on SageMaker.
+//! - [`instance`]: the machines of SageMaker.
 //! - [`job`]: a training job's row, its states and which may follow which.
 //! - [`event`]: what a running job tells: log lines, metrics, samples, changes of state.
 //! - [`jumpstart`]: a JumpStart model: its settings, its data, what training and hosting it take.
@@ -25,6 +26,7 @@ pub mod endpoint;
 pub mod event;
 pub mod field;
 pub mod ids;
+pub mod instance;
 pub mod job;
 pub mod jumpstart;
 pub mod licence;

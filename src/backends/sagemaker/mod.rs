@@ -26,7 +26,9 @@ pub mod names;
 mod package;
 pub mod request;
 
-use super::{Artifact, BackendError, Look, Progress, RunOutcome, RunStatus, TrainingBackend};
+use super::{
+    Artifact, BackendError, Look, Progress, RunOutcome, RunStatus, TrainingBackend, catalogue::Catalogue,
+};
 use crate::{
     aws,
     config::aws::AwsSettings,
@@ -34,7 +36,6 @@ use crate::{
         cloud::CloudRun,
         ids::{JobId, UserId},
         job::{Job, JobState},
-        money::Money,
         time::Clock,
     },
     storage::{Storage, StorageError},
@@ -62,6 +63,7 @@ struct Inner {
     sagemaker: aws_sdk_sagemaker::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
     storage: Arc<dyn Storage>,
+    catalogue: Arc<dyn Catalogue>,
     settings: AwsSettings,
     region: String,
     place: Place,
@@ -81,6 +83,7 @@ impl SageMakerBackend {
         sdk: &aws_config::SdkConfig,
         settings: AwsSettings,
         storage: Arc<dyn Storage>,
+        catalogue: Arc<dyn Catalogue>,
         place: Place,
         jobs: PathBuf,
         clock: Arc<dyn Clock>,
@@ -93,6 +96,7 @@ impl SageMakerBackend {
             sagemaker: aws_sdk_sagemaker::Client::from_conf(sagemaker),
             logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs),
             storage,
+            catalogue,
             settings,
             region: sdk.region().map(ToString::to_string).unwrap_or_default(),
             place,
@@ -155,18 +159,13 @@ impl TrainingBackend for SageMakerBackend {
         if before.external_name == name {
             return Some(CloudRun { instance_type, ..before });
         }
-        // What an earlier try was billed for stays.
-        let seconds = before.billable_seconds.or(before.training_seconds).unwrap_or(0);
-        let cost = match (seconds, spec.prices.get(&before.instance_type)) {
-            (0, _) => Some(Money::default()),
-            (_, price) => price.map(|price| price.for_seconds(seconds, spec.instance_count)),
-        };
         Some(CloudRun {
             external_name: name,
             instance_type,
             choice: before.choice,
-            earlier_seconds: before.earlier_seconds + seconds,
-            earlier_cost: before.earlier_cost.and_then(|earlier| cost.map(|cost| earlier.plus(cost))),
+            // What earlier tries were billed for stays.
+            earlier_seconds: before.earlier_seconds + before.seconds(),
+            earlier_cost: job.cost(),
             ..CloudRun::default()
         })
     }

@@ -231,7 +231,7 @@ fn volume(recipe: &TrainingRecipe, choices: &Choices) -> u32 {
 }
 
 /// Those with a `d` in their family, and g5: SageMaker attaches no volume there, and refuses a key for one.
-fn has_own_disk(instance_type: &str) -> bool {
+pub fn has_own_disk(instance_type: &str) -> bool {
     let family = family(instance_type);
     family.contains('d') || family.starts_with("g5")
 }

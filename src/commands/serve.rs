@@ -1,8 +1,13 @@
 //! `llm-tuner serve`: builds every part, hands each what it needs, serves until a signal, and ends in order.
 
 use crate::{
-    backends::local::{LocalBackend, LocalSettings},
+    backends::{
+        catalogue::Catalogue,
+        local::{LocalBackend, LocalSettings},
+        sagemaker::jumpstart::{hub::Hub, shipped::Shipped},
+    },
     config::{Config, StorageLocation},
+    domain::time::Clock,
     services::{
         Services,
         context::Environment,
@@ -59,8 +64,15 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
-    let services =
-        Arc::new(Services::new(&config, env.clone(), store.clone(), storage.clone(), stop.clone()));
+    let catalogue = catalogue(&config, env.clock.clone()).await;
+    let services = Arc::new(Services::new(
+        &config,
+        env.clone(),
+        store.clone(),
+        storage.clone(),
+        catalogue,
+        stop.clone(),
+    ));
     services.start(&tasks);
     let backend = Arc::new(LocalBackend::new(LocalSettings::new(
         std::env::current_exe()?,
@@ -101,6 +113,14 @@ async fn serve(config: Config) -> Result<(), Failure> {
         tracing::warn!("some tasks did not end in time");
     }
     Ok(())
+}
+
+/// JumpStart's models: AWS's own list where SageMaker is set up.
+async fn catalogue(config: &Config, clock: Arc<dyn Clock>) -> Arc<dyn Catalogue> {
+    match config.aws.missing(&config.storage) {
+        None => Arc::new(Hub::new(&crate::aws::config().await, clock)),
+        Some(why) => Arc::new(Shipped::new("us-east-1", format!("SageMaker is not set up. {why}"))),
+    }
 }
 
 async fn storage(config: &Config) -> Result<Arc<dyn Storage>, Failure> {

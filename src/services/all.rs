@@ -2,6 +2,7 @@
 
 use super::{
     accounts::Accounts,
+    catalogue::ModelCatalogue,
     context::{Actor, Environment},
     datasets::{self, Datasets},
     error::ServiceResult,
@@ -10,7 +11,7 @@ use super::{
     playground::Playground,
     training::Training,
 };
-use crate::{config::Config, storage::Storage, store::Store};
+use crate::{backends::catalogue::Catalogue, config::Config, storage::Storage, store::Store};
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,6 +23,7 @@ pub struct Services {
     pub training: Training,
     pub models: Models,
     pub playground: Playground,
+    pub catalogue: ModelCatalogue,
     /// Tells who waits for news of a job.
     pub hub: JobHub,
     /// Cancelled when the server ends: open streams watch it.
@@ -36,6 +38,7 @@ impl Services {
         env: Environment,
         store: Arc<dyn Store>,
         storage: Arc<dyn Storage>,
+        catalogue: Arc<dyn Catalogue>,
         stop: CancellationToken,
     ) -> Self {
         let hub = JobHub::default();
@@ -51,6 +54,7 @@ impl Services {
             ),
             models: Models::new(store.clone(), storage.clone(), env.clone(), config.data_dir.join("scratch")),
             playground: Playground::new(store.clone(), storage.clone(), cache, config.models_dir.clone()),
+            catalogue: ModelCatalogue::new(catalogue, store.clone(), env.clone()),
             accounts: Accounts::new(store.clone(), env.clone(), config.registration),
             datasets: Datasets::new(
                 store.clone(),

@@ -7,9 +7,11 @@
 //! - [`hub`] wakes who waits for a job         - [`all`] every service, built once
 //! - [`context`] who asks, time, randomness     - [`error`] why not
 //! - [`datasets`] upload, check, preview, repair
+//! - [`catalogue`] JumpStart's models and their licences
 
 pub mod accounts;
 pub mod all;
+pub mod catalogue;
 pub mod context;
 pub mod datasets;
 pub mod error;

@@ -49,6 +49,8 @@ pub fn router(state: AppState) -> Router {
         .route("/training/new", get(pages::training::new))
         .route("/training/{name}", get(pages::training::show))
         .route("/models", get(pages::models::list))
+        .route("/models/jumpstart", get(pages::jumpstart::list::page))
+        .route("/models/jumpstart/{id}", get(pages::jumpstart::detail::page))
         .route("/models/{id}", get(pages::models::show))
         .route("/playground", get(pages::playground::page))
         .route("/api/docs", get(pages::api_docs::page))

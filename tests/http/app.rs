@@ -2,7 +2,11 @@
 
 use crate::tight::Tight;
 use llm_tuner::{
-    backends::local::{LocalBackend, LocalSettings},
+    backends::{
+        catalogue::Catalogue,
+        local::{LocalBackend, LocalSettings},
+        sagemaker::jumpstart::shipped::Shipped,
+    },
     config::Config,
     domain::time::{Clock, Instant},
     services::{
@@ -78,7 +82,23 @@ impl TestApp {
         self.folder.path().join("models")
     }
 
+    /// With JumpStart's models from there.
+    pub async fn with_catalogue(catalogue: impl FnOnce(Arc<dyn Clock>) -> Arc<dyn Catalogue>) -> Self {
+        let clock = Arc::new(TestClock::default());
+        Self::of(tempfile::tempdir().unwrap(), &[], clock.clone(), catalogue(clock)).await
+    }
+
     async fn on(folder: tempfile::TempDir, settings: &[(&str, &str)]) -> Self {
+        let shipped = Arc::new(Shipped::new("us-east-1", "SageMaker is not set up."));
+        Self::of(folder, settings, Arc::default(), shipped).await
+    }
+
+    async fn of(
+        folder: tempfile::TempDir,
+        settings: &[(&str, &str)],
+        clock: Arc<TestClock>,
+        catalogue: Arc<dyn Catalogue>,
+    ) -> Self {
         let data_dir = folder.path().display().to_string();
         let config = Config::read(|name| match name {
             "DATA_DIR" => Some(data_dir.clone()),
@@ -88,9 +108,9 @@ impl TestApp {
         let store = Arc::new(SqlStore::connect(&config.database_url).await.unwrap());
         let disk = Arc::new(Tight::new(Arc::new(DiskStorage::open(&folder.path().join("objects")).unwrap())));
         let stop = CancellationToken::new();
-        let clock = Arc::new(TestClock::default());
         let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };
-        let services = Arc::new(Services::new(&config, env, store.clone(), disk.clone(), stop.clone()));
+        let services =
+            Arc::new(Services::new(&config, env, store.clone(), disk.clone(), catalogue, stop.clone()));
         services.start(&TaskTracker::new());
         let state = AppState {
             config: Arc::new(config),

@@ -4,7 +4,8 @@ use crate::app::TestApp;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-const FORMS: [&str; 22] = [
+const FORMS: [&str; 23] = [
+    "accept_licence",
     "register",
     "sign_in",
     "sign_out",

@@ -10,7 +10,13 @@ mod app;
 mod base_models;
 mod datasets;
 mod every_route;
+#[path = "../support/fake_sagemaker.rs"]
+mod fake_sagemaker;
 mod headers;
+mod jumpstart;
+#[path = "../support/moto.rs"]
+#[expect(dead_code, reason = "shared with other test programs, and each uses a part")]
+mod moto;
 mod resumable;
 mod resume;
 mod sessions;

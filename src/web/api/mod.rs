@@ -6,6 +6,7 @@ pub mod datasets;
 pub mod docs;
 pub mod extract;
 pub mod health;
+pub mod jumpstart;
 pub mod models;
 pub mod training;
 mod tus;
@@ -23,6 +24,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(datasets::router())
         .merge(training::router())
         .merge(models::router())
+        .merge(jumpstart::router())
 }
 
 /// The API as the route table takes it in.

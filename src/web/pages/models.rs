@@ -48,7 +48,7 @@ pub async fn list(
 fn list_view(models: Vec<Model>, next: Option<String>, first: bool, now: Instant) -> impl IntoView {
     if models.is_empty() {
         return view! {
-            <PageHeader title="Models"/>
+            <PageHeader title="Models" actions=catalogue_link()/>
             <EmptyState icon=Icon::Models title="No models yet"
                 text="A training job leaves its model here: to talk to, and to download.">
                 <LinkButton kind=ButtonKind::Primary href="/training/new">"New training"</LinkButton>
@@ -59,7 +59,7 @@ fn list_view(models: Vec<Model>, next: Option<String>, first: bool, now: Instant
     let shown = models.len();
     let rows = models.into_iter().map(|model| row(model, now)).collect_view();
     view! {
-        <PageHeader title="Models"/>
+        <PageHeader title="Models" actions=catalogue_link()/>
         <Card flush=true>
             <DataTable caption="Models" columns=vec![
                 Column::text("Name"), Column::text("Tuned from"), Column::text("On"), Column::figure("Final loss"),
@@ -72,6 +72,10 @@ fn list_view(models: Vec<Model>, next: Option<String>, first: bool, now: Instant
         })}
     }
     .into_any()
+}
+
+fn catalogue_link() -> AnyView {
+    view! { <LinkButton href="/models/jumpstart">"JumpStart models"</LinkButton> }.into_any()
 }
 
 fn row(model: Model, now: Instant) -> impl IntoView {

@@ -2,12 +2,11 @@
 
 use crate::{
     backends::{
-        catalogue::Catalogue,
+        TrainingBackend,
         local::{LocalBackend, LocalSettings},
-        sagemaker::jumpstart::{hub::Hub, shipped::Shipped},
     },
     config::{Config, StorageLocation},
-    domain::time::Clock,
+    domain::cloud::Place,
     services::{
         Services,
         context::Environment,
@@ -19,6 +18,9 @@ use crate::{
 };
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Jobs on SageMaker that are watched at once: they cost this machine next to nothing.
+const MAX_REMOTE_JOBS: usize = 500;
 
 /// How long open requests and tasks may take to end after a signal.
 const GRACE: Duration = Duration::from_secs(25);
@@ -60,17 +62,19 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let assets = Assets::load(&config.site_root)?;
     let env = Environment::system();
     let store = Arc::new(SqlStore::connect(&config.database_url).await?);
-    let storage = storage(&config).await?;
+    let sdk = super::aws::sdk(&config).await;
+    let storage = storage(&config, sdk.as_ref()).await?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
-    let catalogue = catalogue(&config, env.clock.clone()).await;
+    let elsewhere = super::aws::elsewhere(&config, sdk.as_ref(), env.clock.clone());
+    let remote = super::aws::backend(&config, sdk.as_ref(), &elsewhere, storage.clone(), env.clock.clone())?;
     let services = Arc::new(Services::new(
         &config,
         env.clone(),
         store.clone(),
         storage.clone(),
-        catalogue,
+        elsewhere,
         stop.clone(),
     ));
     services.start(&tasks);
@@ -80,9 +84,21 @@ async fn serve(config: Config) -> Result<(), Failure> {
     ))?);
     let mut settings = SupervisorSettings::new(folder.owner.clone(), config.models_dir.clone());
     settings.max_parallel = config.max_parallel_jobs;
-    let supervisor = Supervisor::new(store, storage, backend, env.clock, settings, services.hub.clone());
-    let stop_supervisor = stop.clone();
-    tasks.spawn(async move { supervisor.run(stop_supervisor).await });
+    let mut backends: Vec<(Arc<dyn TrainingBackend>, SupervisorSettings)> = vec![(backend, settings)];
+    if let Some(remote) = remote {
+        let mut settings =
+            SupervisorSettings::new(format!("{}-sagemaker", folder.owner), config.models_dir.clone());
+        settings.place = Place::SageMaker;
+        settings.max_parallel = MAX_REMOTE_JOBS;
+        settings.poll = config.aws.poll;
+        backends.push((Arc::new(remote), settings));
+    }
+    for (backend, settings) in backends {
+        let (store, storage, clock) = (store.clone(), storage.clone(), env.clock.clone());
+        let supervisor = Supervisor::new(store, storage, backend, clock, settings, services.hub.clone());
+        let stop = stop.clone();
+        tasks.spawn(async move { supervisor.run(stop).await });
+    }
 
     let listener = tokio::net::TcpListener::bind(config.site_addr).await.map_err(|error| {
         format!("{} can't be listened on: {error} (set LEPTOS_SITE_ADDR)", config.site_addr)
@@ -115,19 +131,12 @@ async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// JumpStart's models: AWS's own list where SageMaker is set up.
-async fn catalogue(config: &Config, clock: Arc<dyn Clock>) -> Arc<dyn Catalogue> {
-    match config.aws.missing(&config.storage) {
-        None => Arc::new(Hub::new(&crate::aws::config().await, clock)),
-        Some(why) => Arc::new(Shipped::new("us-east-1", format!("SageMaker is not set up. {why}"))),
-    }
-}
-
-async fn storage(config: &Config) -> Result<Arc<dyn Storage>, Failure> {
-    Ok(match &config.storage {
-        StorageLocation::Disk(folder) => Arc::new(DiskStorage::open(folder)?),
-        StorageLocation::S3 { bucket, prefix } => {
-            let storage = S3Storage::new(&crate::aws::config().await, bucket, prefix);
+async fn storage(config: &Config, sdk: Option<&aws_config::SdkConfig>) -> Result<Arc<dyn Storage>, Failure> {
+    Ok(match (&config.storage, sdk) {
+        (StorageLocation::Disk(folder), _) => Arc::new(DiskStorage::open(folder)?),
+        (StorageLocation::S3 { .. }, None) => return Err("the AWS SDK was not set up".into()),
+        (StorageLocation::S3 { bucket, prefix }, Some(sdk)) => {
+            let storage = S3Storage::new(sdk, bucket, prefix);
             // A server that can't keep files still shows what is wrong, on /ready and on every page that needs one.
             if let Err(error) = storage.ping().await {
                 tracing::error!(%error, bucket, "the bucket can't be used");

@@ -9,11 +9,31 @@ use super::{
     hub::JobHub,
     models::Models,
     playground::Playground,
-    training::Training,
+    training::{Training, cloud::Cloud},
 };
-use crate::{backends::catalogue::Catalogue, config::Config, storage::Storage, store::Store};
+use crate::{
+    backends::{
+        catalogue::Catalogue,
+        prices::{Prices, Quotas},
+    },
+    config::Config,
+    storage::Storage,
+    store::Store,
+};
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What there is beyond this machine.
+#[derive(Clone)]
+pub struct Elsewhere {
+    /// Why nothing can run on SageMaker; `None` where it can.
+    pub missing: Option<String>,
+    /// Is there an image of our own to train with?
+    pub own_image: bool,
+    pub catalogue: Arc<dyn Catalogue>,
+    pub prices: Arc<dyn Prices>,
+    pub quotas: Arc<dyn Quotas>,
+}
 
 /// All services, built once.
 pub struct Services {
@@ -38,7 +58,7 @@ impl Services {
         env: Environment,
         store: Arc<dyn Store>,
         storage: Arc<dyn Storage>,
-        catalogue: Arc<dyn Catalogue>,
+        elsewhere: Elsewhere,
         stop: CancellationToken,
     ) -> Self {
         let hub = JobHub::default();
@@ -51,10 +71,17 @@ impl Services {
                 hub.clone(),
                 config.models_dir.clone(),
                 cache.clone(),
+                Cloud {
+                    missing: elsewhere.missing,
+                    own_image: elsewhere.own_image,
+                    prices: elsewhere.prices,
+                    quotas: elsewhere.quotas,
+                    catalogue: elsewhere.catalogue.clone(),
+                },
             ),
             models: Models::new(store.clone(), storage.clone(), env.clone(), config.data_dir.join("scratch")),
             playground: Playground::new(store.clone(), storage.clone(), cache, config.models_dir.clone()),
-            catalogue: ModelCatalogue::new(catalogue, store.clone(), env.clone()),
+            catalogue: ModelCatalogue::new(elsewhere.catalogue, store.clone(), env.clone()),
             accounts: Accounts::new(store.clone(), env.clone(), config.registration),
             datasets: Datasets::new(
                 store.clone(),

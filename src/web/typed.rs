@@ -58,7 +58,8 @@ impl Typed {
             (!value.is_empty()).then(|| (name.to_owned(), value.to_owned()))
         };
         if self.get("base_model").starts_with("jumpstart:") {
-            let own = self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(OWN)?, value.as_str())));
+            let own =
+                self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(OWN)?, value.as_str())));
             return own.filter_map(set).collect();
         }
         NAMES.into_iter().map(|name| (name, self.get(name))).filter_map(set).collect()
@@ -67,7 +68,10 @@ impl Typed {
     /// What the service is asked. Checks nothing: the plan names what is wrong.
     pub fn request(&self) -> Request {
         Request {
-            base: self.get("base_model").to_owned(),
+            base: match self.get("base_model") {
+                "hub" => format!("hub:{}", self.get("hub_id").trim()),
+                base => base.to_owned(),
+            },
             datasets: self.get("dataset").split(',').filter_map(DatasetId::parse).collect(),
             title: self.get("title").to_owned(),
             validation_share: self.get("validation_share").to_owned(),
@@ -103,7 +107,13 @@ impl Typed {
         if place.spot {
             typed.set("spot", "true");
         }
-        typed.set("base_model", request.base.clone());
+        match request.base.strip_prefix("hub:") {
+            Some(id) => {
+                typed.set("base_model", "hub");
+                typed.set("hub_id", id);
+            }
+            None => typed.set("base_model", request.base.clone()),
+        }
         typed.set("dataset", request.datasets.iter().map(DatasetId::as_str).collect::<Vec<_>>().join(","));
         typed.set("title", request.title.clone());
         typed.set("validation_share", request.validation_share.clone());

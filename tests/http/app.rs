@@ -109,8 +109,10 @@ impl TestApp {
         let disk = Arc::new(Tight::new(Arc::new(DiskStorage::open(&folder.path().join("objects")).unwrap())));
         let stop = CancellationToken::new();
         let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };
+        let mut elsewhere = llm_tuner::commands::aws::elsewhere(&config, None, clock.clone());
+        elsewhere.catalogue = catalogue;
         let services =
-            Arc::new(Services::new(&config, env, store.clone(), disk.clone(), catalogue, stop.clone()));
+            Arc::new(Services::new(&config, env, store.clone(), disk.clone(), elsewhere, stop.clone()));
         services.start(&TaskTracker::new());
         let state = AppState {
             config: Arc::new(config),

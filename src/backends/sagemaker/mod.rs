@@ -24,6 +24,9 @@ mod logs;
 mod look;
 pub mod names;
 mod package;
+pub mod prices;
+pub mod quotas;
+pub mod remembered;
 pub mod request;
 
 use super::{

@@ -15,7 +15,8 @@ use std::{
 /// Also where a row is of another kind than the layout.
 pub(super) fn lay_out(data: &Path, layout: DataLayout) -> io::Result<()> {
     let folder = data.join("training");
-    let mut parts: Vec<_> = fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    let mut parts: Vec<_> =
+        fs::read_dir(&folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     parts.sort();
     let name = match layout {
         DataLayout::Instruction | DataLayout::Chat => "train.jsonl",
@@ -48,9 +49,8 @@ pub(super) fn lay_out(data: &Path, layout: DataLayout) -> io::Result<()> {
 
 fn row(line: &str, layout: DataLayout) -> io::Result<Value> {
     let mut row: Map<String, Value> = serde_json::from_str(line)?;
-    let mut take = |name: &str| {
-        row.remove(name).ok_or_else(|| io::Error::other(format!("a row has no \"{name}\"")))
-    };
+    let mut take =
+        |name: &str| row.remove(name).ok_or_else(|| io::Error::other(format!("a row has no \"{name}\"")));
     Ok(match layout {
         DataLayout::Instruction => json!({ "prompt": take("prompt")?, "completion": take("completion")? }),
         DataLayout::Chat => json!({ "dialog": take("messages")? }),
@@ -91,7 +91,8 @@ mod tests {
             found[1],
             (
                 "train.jsonl".to_owned(),
-                "{\"completion\":\"b\",\"prompt\":\"a\"}\n{\"completion\":\"d\",\"prompt\":\"c\"}\n".to_owned()
+                "{\"completion\":\"b\",\"prompt\":\"a\"}\n{\"completion\":\"d\",\"prompt\":\"c\"}\n"
+                    .to_owned()
             )
         );
         let chat = laid_out(&["{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}"], DataLayout::Chat);

@@ -4,7 +4,7 @@ use super::{Request, bases::Base};
 use crate::{
     backends::{
         catalogue::{Catalogue, CatalogueError},
-        prices::Prices,
+        prices::{Prices, Quotas},
     },
     domain::{
         cloud::{CloudSpec, Route},
@@ -20,10 +20,7 @@ use crate::{
     store::Store,
 };
 use llm_tuner_engine::data::rows::Kind;
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What this installation can do on AWS.
 #[derive(Clone)]
@@ -33,6 +30,7 @@ pub struct Cloud {
     /// Is there an image of our own?
     pub own_image: bool,
     pub prices: Arc<dyn Prices>,
+    pub quotas: Arc<dyn Quotas>,
     pub catalogue: Arc<dyn Catalogue>,
 }
 
@@ -85,9 +83,10 @@ impl Where {
                 _ => Ok(Asked::Local),
             },
             ("image", false) => match base.base {
-                BaseModel::Hub { .. } => {
-                    wrong("Our own image trains what this machine can: choose the Hugging Face container.".to_owned())
-                }
+                BaseModel::Hub { .. } => wrong(
+                    "Our own image trains what this machine can: choose the Hugging Face container."
+                        .to_owned(),
+                ),
                 _ => Ok(Asked::Container(Route::Image)),
             },
             ("script", false) => match base.base {
@@ -219,6 +218,18 @@ impl Cloud {
             licence_accepted: false,
         };
         Ok((spec, seconds))
+    }
+
+    /// What the account's quotas say against this machine; nothing where they can't be read.
+    pub async fn doubt(&self, spec: &CloudSpec) -> Option<String> {
+        let usage = if spec.spot { Usage::SpotTraining } else { Usage::Training };
+        let quota = self.quotas.limit(&spec.instance_type, usage).await.ok()??;
+        (quota.limit < f64::from(spec.instance_count)).then(|| {
+            format!(
+                "Your AWS account may run {} of these: its quota \"{}\". Ask for more at {}, or choose another type.",
+                quota.limit, quota.name, quota.url
+            )
+        })
     }
 
     /// The JumpStart model of this id as the catalogue has it now.

@@ -190,6 +190,7 @@ impl Planner {
                 plan.spec.hyperparameters.remove("lora_target_modules");
             }
         }
+        plan.warnings.extend(self.cloud.doubt(&spec).await);
         plan.spec.cloud = Some(spec);
         Ok(plan)
     }
@@ -240,8 +241,7 @@ impl Planner {
             bytes: 0,
         };
         let route = Route::JumpStart { model: model.id.clone(), version: model.version.clone() };
-        let (mut spec, seconds) =
-            self.cloud.spec(&place, route, Some(&recipe.instance_types), &load).await?;
+        let (mut spec, seconds) = self.cloud.spec(&place, route, Some(&recipe.instance_types), &load).await?;
         spec.layout = Some(layout);
         spec.licence_accepted = licence_accepted;
         spec.max_runtime_seconds = spec.max_runtime_seconds.min(recipe.max_runtime_seconds);
@@ -249,6 +249,7 @@ impl Planner {
         if counts.rows < FEW_ROWS {
             warnings.push(few(counts.rows));
         }
+        warnings.extend(self.cloud.doubt(&spec).await);
         Ok(Plan {
             spec: JobSpec {
                 base: base.base.clone(),

@@ -142,9 +142,8 @@ fn money(spec: &CloudSpec) -> Vec<(&'static str, String)> {
         (None, _) => "unknown".to_owned(),
     };
     let spot = if spec.spot { ", less on spare capacity" } else { "" };
-    let estimate = spec
-        .estimate
-        .map_or_else(|| "unknown".to_owned(), |estimate| format!("about {estimate}{spot}"));
+    let estimate =
+        spec.estimate.map_or_else(|| "unknown".to_owned(), |estimate| format!("about {estimate}{spot}"));
     let limit = format::duration(Duration::from_secs(spec.max_runtime_seconds));
     let most = spec.at_most().map_or_else(
         || format!("unknown; it is stopped after {limit}"),

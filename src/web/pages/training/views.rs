@@ -58,6 +58,7 @@ pub fn head(job: &Job, queue: Option<u64>, model: Option<&Model>, now: Instant) 
     let loss = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::loss);
     let speed =
         job.tokens_per_second.map_or_else(|| "–".to_owned(), |rate| format::integer(rate.round() as u64));
+    let cost = cost(job);
     let (state, done, total) = (job.state, job.step, job.total_steps);
     let losses = (loss(job.train_loss), loss(job.eval_loss));
     let step = match job.total_steps {
@@ -79,7 +80,7 @@ pub fn head(job: &Job, queue: Option<u64>, model: Option<&Model>, now: Instant) 
                 <Stat label="Tokens/s" value=speed/>
                 <Stat label="Training loss" value=losses.0/>
                 <Stat label="Evaluation loss" value=losses.1/>
-                {cost(job)}
+                {cost}
             </Stats>
         </div>
     }

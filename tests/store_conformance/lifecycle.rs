@@ -4,6 +4,7 @@
 use crate::support::make::{at, audit, job, job_id, user};
 use llm_tuner::{
     domain::{
+        cloud::Place,
         event::EventBody,
         job::{JobState, StopMode},
     },
@@ -191,7 +192,7 @@ impl World {
         let was_free: Vec<bool> = self.jobs.iter().map(free).collect();
         let until = self.now + LEASE;
         let owner = format!("holder {holder}");
-        let claimed = store.claim_jobs(&owner, at(self.now), at(until), limit).await.unwrap();
+        let claimed = store.claim_jobs(&owner, Place::Local, at(self.now), at(until), limit).await.unwrap();
         let count = was_free.iter().filter(|free| **free).count();
         assert_eq!(claimed.len(), limit.min(count), "takes as many as there are");
         for job in &claimed {

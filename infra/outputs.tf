@@ -11,6 +11,7 @@ locals {
     STORAGE_URL                  = "s3://${local.bucket_name}${var.storage_prefix == "" ? "" : "/${var.storage_prefix}"}"
     DATABASE_URL                 = var.use_dynamodb ? "dynamodb://${var.region}/${var.name}" : ""
     SAGEMAKER_EXECUTION_ROLE_ARN = aws_iam_role.training.arn
+    SAGEMAKER_INSTALLATION       = var.name
     SAGEMAKER_KMS_KEY_ID         = aws_kms_key.this.arn
     SAGEMAKER_SUBNETS            = join(",", var.subnet_ids)
     SAGEMAKER_SECURITY_GROUPS    = join(",", aws_security_group.training[*].id)

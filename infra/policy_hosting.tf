@@ -7,9 +7,9 @@ data "aws_iam_policy_document" "sagemaker_hosting" {
     resources = local.hosting
 
     condition {
-      test     = "StringLike"
+      test     = "StringEquals"
       variable = "aws:RequestTag/llm-tuner:installation"
-      values   = ["?*"]
+      values   = [var.name]
     }
   }
 
@@ -37,9 +37,9 @@ data "aws_iam_policy_document" "sagemaker_hosting" {
     resources = local.hosting
 
     condition {
-      test     = "StringLike"
+      test     = "StringEquals"
       variable = "aws:ResourceTag/llm-tuner:installation"
-      values   = ["?*"]
+      values   = [var.name]
     }
   }
 

@@ -7,9 +7,9 @@ data "aws_iam_policy_document" "sagemaker_training" {
     resources = ["${local.sagemaker}:training-job/*"]
 
     condition {
-      test     = "StringLike"
+      test     = "StringEquals"
       variable = "aws:RequestTag/llm-tuner:installation"
-      values   = ["?*"]
+      values   = [var.name]
     }
   }
 
@@ -32,9 +32,9 @@ data "aws_iam_policy_document" "sagemaker_training" {
     resources = ["${local.sagemaker}:training-job/*"]
 
     condition {
-      test     = "StringLike"
+      test     = "StringEquals"
       variable = "aws:ResourceTag/llm-tuner:installation"
-      values   = ["?*"]
+      values   = [var.name]
     }
   }
 

@@ -32,13 +32,19 @@ resource "aws_iam_role_policy" "training" {
 
 data "aws_iam_policy_document" "training" {
   statement {
-    sid       = "FilesOfThisInstallation"
-    actions   = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
-    resources = ["${aws_s3_bucket.files.arn}/${local.prefix}*"]
+    sid       = "ReadDataModelsAndCheckpoints"
+    actions   = ["s3:GetObject"]
+    resources = [for folder in local.training_reads : "${aws_s3_bucket.files.arn}/${local.prefix}users/*/${folder}/*"]
   }
 
   statement {
-    sid       = "FindFilesOfThisInstallation"
+    sid       = "WriteModelsAndCheckpoints"
+    actions   = ["s3:AbortMultipartUpload", "s3:PutObject"]
+    resources = [for folder in local.training_writes : "${aws_s3_bucket.files.arn}/${local.prefix}users/*/${folder}/*"]
+  }
+
+  statement {
+    sid       = "FindFiles"
     actions   = ["s3:ListBucket"]
     resources = [aws_s3_bucket.files.arn]
   }
@@ -109,6 +115,10 @@ data "aws_iam_policy_document" "training" {
 }
 
 locals {
+  # The folders of src/backends/sagemaker/names.rs in each person's folder. Uploads themselves are none of them.
+  training_reads  = ["checkpoints", "models", "training-data"]
+  training_writes = ["checkpoints", "models"]
+
   # AWS's own: open models and training scripts, and the weights of models with a licence to accept.
   jumpstart_buckets = [
     "arn:${local.partition}:s3:::jumpstart-cache-prod-${var.region}",

@@ -1,4 +1,5 @@
-# What nobody comes back for.
+# What nobody comes back for. The server itself removes what a job has read when the job is over; a rule here could not,
+# since it would have to know every person's folder.
 
 resource "aws_s3_bucket_lifecycle_configuration" "files" {
   bucket = aws_s3_bucket.files.id
@@ -27,19 +28,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "files" {
     # What is left of a file whose versions are all gone.
     expiration {
       expired_object_delete_marker = true
-    }
-  }
-
-  rule {
-    id     = "job-inputs"
-    status = "Enabled"
-
-    filter {
-      prefix = "${local.prefix}jobs/"
-    }
-
-    expiration {
-      days = var.job_inputs_days
     }
   }
 

@@ -76,17 +76,6 @@ variable "abort_uploads_after_days" {
   }
 }
 
-variable "job_inputs_days" {
-  description = "What a SageMaker job reads (a copy of its data, its script) goes this long after it was written. A job may wait and run for 28 days."
-  type        = number
-  default     = 30
-
-  validation {
-    condition     = var.job_inputs_days >= 29 && var.job_inputs_days <= 3650 && floor(var.job_inputs_days) == var.job_inputs_days
-    error_message = "job_inputs_days must be a whole number from 29 to 3650: a training job may run for 28 days."
-  }
-}
-
 variable "use_dynamodb" {
   description = "Make the DynamoDB tables, and keep the metadata there instead of in SQLite or PostgreSQL."
   type        = bool

@@ -3,16 +3,19 @@
 locals {
   # By the end of its name: partition key, sort key, and whether items with the attribute `expires` end by themselves.
   tables = {
-    users    = { hash = "id", range = null, expires = false }
-    sessions = { hash = "id", range = null, expires = true }
-    files    = { hash = "file_id", range = null, expires = false }
-    uploads  = { hash = "id", range = null, expires = false }
-    jobs     = { hash = "job_id", range = null, expires = false }
-    events   = { hash = "job_id", range = "entry", expires = false }
-    models   = { hash = "id", range = null, expires = false }
-    audit    = { hash = "log", range = "entry", expires = false }
-    index    = { hash = "list", range = "entry", expires = true }
-    parts    = { hash = "owner", range = "part", expires = false }
+    users     = { hash = "id", range = null, expires = false }
+    sessions  = { hash = "id", range = null, expires = true }
+    files     = { hash = "file_id", range = null, expires = false }
+    uploads   = { hash = "id", range = null, expires = false }
+    jobs      = { hash = "job_id", range = null, expires = false }
+    events    = { hash = "job_id", range = "entry", expires = false }
+    models    = { hash = "id", range = null, expires = false }
+    charges   = { hash = "month", range = "id", expires = false }
+    endpoints = { hash = "id", range = null, expires = false }
+    licences  = { hash = "user_id", range = "licence_of", expires = false }
+    audit     = { hash = "log", range = "entry", expires = false }
+    index     = { hash = "list", range = "entry", expires = true }
+    parts     = { hash = "owner", range = "part", expires = false }
   }
 }
 

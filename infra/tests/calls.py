@@ -53,16 +53,15 @@ def operations() -> dict[str, list[tuple[str, str]]]:
 
 def called(folder: Path = ROOT / "src") -> dict[str, list[str]]:
     """The operations that the sources call, with the files that do. A call is `.operation()` without arguments in a
-    file, or in a folder, that is about its service; this tells `client.query()` from `url.query()`."""
-    found = {}
-    for path in sorted(folder.rglob("*.rs")):
-        source = path.read_text().split("#[cfg(test)]")[0]
-        for name in set(re.findall(r"\.([a-z][a-z0-9_]+)\(\)", source)):
+    file whose folder speaks of its service's crate; this tells `client.query()` from `url.query()`."""
+    found, sources = {}, {path: path.read_text() for path in sorted(folder.rglob("*.rs"))}
+    speaks = {}
+    for path, source in sources.items():
+        speaks.setdefault(path.parent, set()).update(c for c in SERVICES if c.replace("-", "_") + "::" in source)
+    for path, source in sources.items():
+        for name in set(re.findall(r"\.([a-z][a-z0-9_]+)\(\)", source.split("#[cfg(test)]")[0])):
             for crate, operation in operations().get(name, []):
-                word = crate.removeprefix("aws-sdk-")
-                near = crate.replace("-", "_") in source or word in path.relative_to(folder).parts
-                family = word.startswith("sagemaker") and "sagemaker" in str(path.relative_to(folder))
-                if near or family:
+                if crate in speaks[path.parent]:
                     found.setdefault(operation, []).append(str(path.relative_to(folder)))
     return found
 

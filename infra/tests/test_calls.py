@@ -94,8 +94,9 @@ def test_the_calls_of_known_sources_are_found():
 
 def test_a_call_is_told_from_a_method_of_the_same_name(tmp_path: Path):
     (tmp_path / "web.rs").write_text("let asked = url.query();")
-    (tmp_path / "dynamodb").mkdir()
-    (tmp_path / "dynamodb/reading.rs").write_text("client\n    .get_item()\n    .send()")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/mod.rs").write_text("use aws_sdk_dynamodb::Client;")
+    (tmp_path / "store/reading.rs").write_text("client\n    .get_item()\n    .send()")
     (tmp_path / "hub.rs").write_text("use aws_sdk_sagemaker::Client;\nclient.describe_hub_content()")
     assert set(called(tmp_path)) == {"dynamodb:GetItem", "sagemaker:DescribeHubContent"}
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -84,15 +85,25 @@ def settings(variables: dict) -> list[str]:
     return [f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()]
 
 
+# It ends when nobody holds the other end of its input any more: so with the test that started it, however that ends.
+SERVER = """
+import os, sys, threading
+from moto.server import main
+
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+main()
+"""
+
+
 class Moto:
     """moto on a free port; ended by `stop`."""
 
     def __init__(self):
-        words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
-        self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        words = [sys.executable, "-c", SERVER, "-H", "127.0.0.1", "-p", "0"]
+        self.process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.url = next(line.split("Running on ")[1].strip() for line in self.process.stderr if "Running on" in line)
         # Read on, so that it never waits for us.
-        import threading
         threading.Thread(target=lambda: self.process.stderr.read(), daemon=True).start()
         for _ in range(100):
             try:

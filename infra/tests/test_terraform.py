@@ -1,6 +1,7 @@
 """Terraform's own word on the files, and what it makes of them in an account (moto's)."""
 
 import json
+import os
 import shutil
 import subprocess
 
@@ -77,7 +78,7 @@ def training(made, moto) -> list[dict]:
 
 def test_the_files_are_formatted():
     done = subprocess.run(["terraform", "fmt", "-check", "-diff"], cwd=FOLDER, capture_output=True, text=True,
-                          env={"PATH": "/usr/local/bin:/usr/bin:/bin", "TF_CLI_CONFIG_FILE": "/dev/null"})
+                          env={**os.environ, "TF_CLI_CONFIG_FILE": os.devnull})
     assert done.returncode == 0, done.stdout
 
 

@@ -30,7 +30,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// On an empty account, with a person signed in; AWS's clock runs six hundred times as fast as ours.
+    /// On an empty account, with a person signed in; AWS's clock runs a hundred times as fast as ours.
     pub async fn start() -> Self {
         Self::with(&[]).await
     }
@@ -42,7 +42,8 @@ impl Server {
         write_site(folder.path());
         let program = env!("CARGO_BIN_EXE_llm-tuner");
         aws.control("images", json!({ IMAGE: [program, "train", "--dir", "{dir}"] })).await;
-        aws.control("clock", json!({ "auto": 600 })).await;
+        aws.control("quota", json!({ "ml.g5.2xlarge": 2, "ml.g5.4xlarge": 2, "ml.g5.12xlarge": 1 })).await;
+        aws.control("clock", json!({ "auto": 100 })).await;
         let mut all: BTreeMap<String, String> =
             aws.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         for (name, value) in [
@@ -81,7 +82,8 @@ impl Server {
 
     /// The same without waiting until it answers.
     pub fn begin(&mut self) {
-        self.settings.insert("LEPTOS_SITE_ADDR".to_owned(), self.url.trim_start_matches("http://").to_owned());
+        self.settings
+            .insert("LEPTOS_SITE_ADDR".to_owned(), self.url.trim_start_matches("http://").to_owned());
         self.process = launch(&self.settings);
     }
 
@@ -136,7 +138,9 @@ impl Server {
 
     /// Sixty rows that double numbers.
     pub async fn numbers(&self) -> String {
-        let row = |n: u32| format!("{{\"prompt\":\"double the number {n}\",\"completion\":\"twice {n} is {}\"}}\n", 2 * n);
+        let row = |n: u32| {
+            format!("{{\"prompt\":\"double the number {n}\",\"completion\":\"twice {n} is {}\"}}\n", 2 * n)
+        };
         self.dataset("numbers.jsonl", &(0..60).map(row).collect::<String>()).await
     }
 
@@ -163,7 +167,8 @@ impl Server {
     }
 
     pub async fn over(&self, name: &str) -> Value {
-        self.until(name, |job| ["Completed", "Failed", "Stopped"].iter().any(|end| job["status"] == *end)).await
+        self.until(name, |job| ["Completed", "Failed", "Stopped"].iter().any(|end| job["status"] == *end))
+            .await
     }
 
     /// The job's lines.
@@ -213,7 +218,16 @@ impl Drop for Server {
 /// Names of files for pages that nobody looks at here.
 fn write_site(folder: &Path) {
     let names = [
-        "css", "htmx", "app", "islands", "chat-js", "chat-wasm", "job-js", "job-wasm", "uploader-js", "uploader-wasm",
+        "css",
+        "htmx",
+        "app",
+        "islands",
+        "chat-js",
+        "chat-wasm",
+        "job-js",
+        "job-wasm",
+        "uploader-js",
+        "uploader-wasm",
     ];
     let manifest: BTreeMap<_, _> = names.iter().map(|name| (name, "file")).collect();
     fs::create_dir_all(folder.join("site/pkg")).unwrap();

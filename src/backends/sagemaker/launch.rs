@@ -273,7 +273,7 @@ async fn jumpstart(
     channels: BTreeMap<String, String>,
 ) -> Result<TrainingRequest, BackendError> {
     let found = inner.catalogue.model(id, Some(version)).await.map_err(|error| match error {
-        CatalogueError::NoAnswer(why) => BackendError::Unavailable(why),
+        CatalogueError::NoAnswer(why) => BackendError::Unavailable(failure::sentence(&why)),
         other => BackendError::Refused {
             cause: format!("JumpStart's {id} {version} can't be had any more: {other}."),
             next_step: "Start a new job with the model as the catalogue has it now.".to_owned(),

@@ -15,6 +15,7 @@
 //!
 //! - this file: the port        - [`launch`] sends the data and makes the job    - [`request`] the request as data
 //! - [`look`] how it stands     - [`logs`] what it says, from CloudWatch         - [`failure`] AWS's words, made plain
+//! - [`metrics`] figures in the lines of others' scripts
 //! - [`names`] names and places - [`package`] the script for Hugging Face's containers
 
 pub mod failure;
@@ -22,6 +23,7 @@ pub mod jumpstart;
 mod launch;
 mod logs;
 mod look;
+mod metrics;
 pub mod names;
 mod package;
 pub mod prices;

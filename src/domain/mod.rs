@@ -10,6 +10,7 @@
 //! - [`event`]: what a running job tells: log lines, metrics, samples, changes of state.
 //! - [`model`]: a finished model and its files.
 //! - [`endpoint`]: a model that is hosted on SageMaker.
+//! - [`instance`]: the machines that SageMaker offers.
 //! - [`licence`]: who accepted which model's licence.
 //! - [`money`], [`charge`]: amounts, and what running something cost.
 //! - [`audit`]: one line of the audit log.
@@ -24,6 +25,7 @@ pub mod endpoint;
 pub mod event;
 pub mod field;
 pub mod ids;
+pub mod instance;
 pub mod job;
 pub mod licence;
 pub mod model;

@@ -12,6 +12,7 @@
 //! - [`jumpstart`]: a JumpStart model: its settings, its data, what training and hosting it take.
 //! - [`model`]: a finished model and its files.
 //! - [`endpoint`]: a model that is hosted on SageMaker.
+//! - [`instance`]: the machines that SageMaker offers.
 //! - [`licence`]: who accepted which model's licence.
 //! - [`money`], [`charge`]: amounts, and what running something cost.
 //! - [`audit`]: one line of the audit log.

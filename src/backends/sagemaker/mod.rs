@@ -15,7 +15,8 @@
 //!
 //! - this file: the port        - [`launch`] sends the data and makes the job    - [`request`] the request as data
 //! - [`look`] how it stands     - [`logs`] what it says, from CloudWatch         - [`failure`] AWS's words, made plain
-//! - [`metrics`] figures in the lines of others' scripts
+//! - [`metrics`] figures in the lines of others' scripts, [`jumpstart`] its models
+//! - [`prices`], [`quotas`] what machines cost and how many may run; [`remembered`] keeps a slow service's answers
 //! - [`names`] names and places - [`package`] the script for Hugging Face's containers
 
 pub mod failure;

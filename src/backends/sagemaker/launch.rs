@@ -242,6 +242,7 @@ fn request(
         enable_network_isolation: isolated,
         enable_inter_container_traffic_encryption: false,
         enable_managed_spot_training: spec.spot,
+        debug_hook_config: None,
         profiler_config: Profiler { disable_profiler: true },
     })
 }

@@ -91,7 +91,10 @@ impl Hyperparameter {
             Kind::Float => "a number",
             Kind::Text => return "text".to_owned(),
         };
-        match (self.min, self.max) {
+        let plain = |bound: f64| {
+            if bound != 0.0 && bound.abs() < 1e-3 { format!("{bound:e}") } else { bound.to_string() }
+        };
+        match (self.min.map(plain), self.max.map(plain)) {
             (Some(min), Some(max)) => format!("{what} from {min} to {max}"),
             (Some(min), None) => format!("{what}, {min} or more"),
             (None, Some(max)) => format!("{what}, {max} or less"),

@@ -126,7 +126,7 @@ fn licence(model: &Model, accepted: Option<LicenceAcceptance>, now: Instant) -> 
         view! {
             <Card title="Licence" id="licence">
                 <div class="stack">
-                    <p><a class="link" href=url rel="noreferrer">{name}</a></p>
+                    <p><a class="link" href=url rel="noreferrer">{format!("Read the licence: {name}")}</a></p>
                     {form}
                 </div>
             </Card>
@@ -196,7 +196,7 @@ fn setting(one: Hyperparameter) -> AnyView {
             <td class="mono">{one.name.clone()}</td>
             <td class="mono">{one.default.unwrap_or_else(|| "–".to_owned())}</td>
             <td>{range}</td>
-            <td>{explanation(&one.name).unwrap_or("–")}</td>
+            <td class="wrap">{explanation(&one.name).unwrap_or("–")}</td>
         </tr>
     }
     .into_any()

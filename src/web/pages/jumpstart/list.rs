@@ -159,7 +159,7 @@ pub fn table(results: Results, query: &SearchQuery) -> AnyView {
             <Card flush=true>
                 <DataTable caption="JumpStart models" columns=vec![
                     Column::text("Name"), Column::text("Provider"), Column::text("Task"), Column::text("Licence"),
-                    Column::text("Instance type"), Column::figure("Others"), Column::text("Version"),
+                    Column::text("Instance type"), Column::figure("Other types"), Column::figure("Version"),
                 ]>{results.lines.into_iter().map(|line| row(line, true)).collect_view()}</DataTable>
             </Card>
             <p class="muted">{foot}</p>

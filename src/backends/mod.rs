@@ -5,6 +5,7 @@
 //! trainer leaves behind.
 
 pub mod exit;
+pub mod hosting;
 pub mod local;
 pub mod prices;
 pub mod sagemaker;

@@ -1,3 +1,4 @@
-//! Runs jobs on AWS SageMaker.
+//! Runs jobs on AWS SageMaker, and hosts models there.
 
+pub mod hosting;
 pub mod request;

@@ -1,11 +1,15 @@
 //! `llm-tuner serve`: builds every part, hands each what it needs, serves until a signal, and ends in order.
 
 use crate::{
-    backends::local::{LocalBackend, LocalSettings},
+    backends::{
+        local::{LocalBackend, LocalSettings},
+        sagemaker::hosting::SageMakerHosting,
+    },
     config::{Config, StorageLocation},
     services::{
         Services,
         context::Environment,
+        hosting::Outside,
         supervisor::{Supervisor, SupervisorSettings},
     },
     storage::{Storage, disk::DiskStorage, s3::S3Storage},
@@ -59,8 +63,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
-    let services =
-        Arc::new(Services::new(&config, env.clone(), store.clone(), storage.clone(), stop.clone()));
+    let services = Services::new(&config, env.clone(), store.clone(), storage.clone(), stop.clone());
+    let services = Arc::new(match hosting(&config).await {
+        Some(outside) => services.with_hosting(outside),
+        None => services,
+    });
     services.start(&tasks);
     let backend = Arc::new(LocalBackend::new(LocalSettings::new(
         std::env::current_exe()?,
@@ -114,6 +121,21 @@ async fn storage(config: &Config) -> Result<Arc<dyn Storage>, Failure> {
             }
             Arc::new(storage)
         }
+    })
+}
+
+/// What hosts models, where the settings name it.
+async fn hosting(config: &Config) -> Option<Outside> {
+    let StorageLocation::S3 { bucket, prefix } = &config.storage else { return None };
+    if config.aws.missing(&config.storage).is_some() {
+        return None;
+    }
+    let aws = crate::aws::config().await;
+    Some(match SageMakerHosting::new(&aws, config.aws.clone(), bucket, prefix) {
+        Ok(hosting) => {
+            Outside { hosting: Arc::new(hosting), prices: None, recipes: None, poll: config.aws.poll }
+        }
+        Err(error) => Outside::none(error.to_string()),
     })
 }
 

@@ -4,7 +4,8 @@ use super::{
     accounts::Accounts,
     context::{Actor, Environment},
     datasets::{self, Datasets},
-    error::ServiceResult,
+    error::{ServiceError, ServiceResult},
+    hosting::{self, Endpoints},
     hub::JobHub,
     models::Models,
     playground::Playground,
@@ -22,6 +23,7 @@ pub struct Services {
     pub training: Training,
     pub models: Models,
     pub playground: Playground,
+    pub endpoints: Endpoints,
     /// Tells who waits for news of a job.
     pub hub: JobHub,
     /// Cancelled when the server ends: open streams watch it.
@@ -39,6 +41,8 @@ impl Services {
         stop: CancellationToken,
     ) -> Self {
         let hub = JobHub::default();
+        let unhosted = config.aws.missing(&config.storage);
+        let unhosted = hosting::Outside::none(unhosted.unwrap_or_else(|| "AWS is not connected.".to_owned()));
         let cache = config.data_dir.join("cache/models");
         Self {
             training: Training::new(
@@ -51,6 +55,7 @@ impl Services {
             ),
             models: Models::new(store.clone(), storage.clone(), env.clone(), config.data_dir.join("scratch")),
             playground: Playground::new(store.clone(), storage.clone(), cache, config.models_dir.clone()),
+            endpoints: Endpoints::new(store.clone(), storage.clone(), env.clone(), unhosted),
             accounts: Accounts::new(store.clone(), env.clone(), config.registration),
             datasets: Datasets::new(
                 store.clone(),
@@ -67,9 +72,19 @@ impl Services {
         }
     }
 
+    /// Hosts models there.
+    #[must_use]
+    pub fn with_hosting(mut self, outside: hosting::Outside) -> Self {
+        let (store, storage) = (self.store.clone(), self.storage.clone());
+        self.endpoints = Endpoints::new(store, storage, self.env.clone(), outside);
+        self
+    }
+
     /// Starts the background work that is no training.
     pub fn start(self: &Arc<Self>, tasks: &TaskTracker) {
         self.datasets.start(tasks);
+        let (endpoints, stop) = (self.endpoints.clone(), self.stop.clone());
+        tasks.spawn(async move { endpoints.keep(stop).await });
         let services = Arc::clone(self);
         tasks.spawn(async move {
             let mut hourly = tokio::time::interval(Duration::from_secs(3600));
@@ -87,6 +102,14 @@ impl Services {
     /// Deletes a model everywhere: its row, its files, what the playground holds open.
     pub async fn delete_model(&self, actor: &Actor, id: &str) -> ServiceResult<()> {
         let model = self.models.model(actor, id).await?;
+        if self.endpoints.of_model(actor, &model.id).await?.is_some() {
+            let next_step = "Delete the endpoint first, then the model.";
+            return Err(ServiceError::refused(
+                "model_hosted",
+                "An endpoint still hosts this model.",
+                next_step,
+            ));
+        }
         self.models.delete(actor, id).await?;
         self.playground.forget(&model.id);
         Ok(())

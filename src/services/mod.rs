@@ -6,13 +6,15 @@
 //! - [`supervisor`] drives training jobs        - [`limits`] how often
 //! - [`hub`] wakes who waits for a job         - [`all`] every service, built once
 //! - [`context`] who asks, time, randomness     - [`error`] why not
-//! - [`datasets`] upload, check, preview, repair
+//! - [`datasets`] upload, check, preview, repair  - [`hosting`] models on machines of AWS
+//! - [`talk`] whoever can be talked to, under one name
 
 pub mod accounts;
 pub mod all;
 pub mod context;
 pub mod datasets;
 pub mod error;
+pub mod hosting;
 pub mod hub;
 pub mod limits;
 pub mod models;
@@ -20,6 +22,7 @@ pub mod passwords;
 pub mod playground;
 pub mod policy;
 pub mod supervisor;
+pub mod talk;
 pub mod training;
 
 pub use all::Services;

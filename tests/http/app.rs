@@ -8,6 +8,7 @@ use llm_tuner::{
     services::{
         Services,
         context::{Environment, SystemClock, SystemRandom},
+        hosting::Outside,
         supervisor::{Supervisor, SupervisorSettings},
     },
     storage::disk::DiskStorage,
@@ -44,14 +45,19 @@ impl TestApp {
 
     /// With further settings, as environment variables.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        Self::on(tempfile::tempdir().unwrap(), settings).await
+        Self::on(tempfile::tempdir().unwrap(), settings, None).await
+    }
+
+    /// That hosts models there.
+    pub async fn that_hosts(outside: Outside) -> Self {
+        Self::on(tempfile::tempdir().unwrap(), &[], Some(outside)).await
     }
 
     /// Ends the server, and starts another on the same data at another address.
     pub async fn restart(&mut self) {
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
         self.stop.cancel();
-        *self = Self::on(folder, &[]).await;
+        *self = Self::on(folder, &[], None).await;
     }
 
     /// With the program itself as trainer.
@@ -78,7 +84,7 @@ impl TestApp {
         self.folder.path().join("models")
     }
 
-    async fn on(folder: tempfile::TempDir, settings: &[(&str, &str)]) -> Self {
+    async fn on(folder: tempfile::TempDir, settings: &[(&str, &str)], outside: Option<Outside>) -> Self {
         let data_dir = folder.path().display().to_string();
         let config = Config::read(|name| match name {
             "DATA_DIR" => Some(data_dir.clone()),
@@ -90,7 +96,11 @@ impl TestApp {
         let stop = CancellationToken::new();
         let clock = Arc::new(TestClock::default());
         let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };
-        let services = Arc::new(Services::new(&config, env, store.clone(), disk.clone(), stop.clone()));
+        let services = Services::new(&config, env, store.clone(), disk.clone(), stop.clone());
+        let services = Arc::new(match outside {
+            Some(outside) => services.with_hosting(outside),
+            None => services,
+        });
         services.start(&TaskTracker::new());
         let state = AppState {
             config: Arc::new(config),

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod datasets;
+pub mod endpoints;
 pub mod models;
 pub mod training;
 

@@ -63,7 +63,7 @@ pub async fn page(
     let Some(id) = id else {
         return Ok(page.show("Playground", empty_view));
     };
-    let talk = match state.playground.talk(&actor, &id).await {
+    let talk = match state.talk(&actor, &id).await {
         Ok(talk) => talk,
         // A model that can't be opened is told on the page, where another can be chosen.
         Err(ServiceError::Refused { message, next_step, .. }) => {
@@ -80,11 +80,11 @@ pub async fn page(
     let mut answers = Vec::new();
     if !asked.prompt.trim().is_empty() {
         for side in sides(beside) {
-            let answer = state.playground.answer(&actor, &asked.question(&talk, side)).await;
+            let answer = state.answer(&actor, &asked.question(&talk, side)).await;
             answers.push((name_of(&talk, side), answer.map_err(Problem::from)));
         }
     }
-    let example = state.playground.example(&actor, &id).await.unwrap_or_default();
+    let example = state.example(&actor, &id).await.unwrap_or_default();
     Ok(page
         .with_island(Island::Chat)
         .show("Playground", move || talk_view(&models, &talk, beside, &asked, answers, example)))

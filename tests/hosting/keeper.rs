@@ -121,7 +121,8 @@ async fn nobody_asks_and_it_goes() {
 async fn two_presses_make_one_endpoint() {
     let world = World::start().await;
     let (one, other) = (&world.endpoints, world.another());
-    let (a, b) = tokio::join!(one.deploy(&world.actor, &wanted(1)), one.deploy(&world.actor, &wanted(1)));
+    let plain = wanted(1);
+    let (a, b) = tokio::join!(one.deploy(&world.actor, &plain), one.deploy(&world.actor, &plain));
     assert_eq!(a.unwrap().id, b.unwrap().id);
     // Two servers know each other by the key of the form.
     let keyed = Wanted { key: Some("form-1".to_owned()), ..wanted(2) };

@@ -21,7 +21,7 @@ use crate::model::{KvCache, Model, ModelError};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 mod stop;
-use stop::StopFilter;
+pub use stop::StopFilter;
 
 #[derive(Debug, thiserror::Error)]
 pub enum InferenceError {
@@ -57,6 +57,29 @@ pub enum Prompt {
     Chat(Vec<Message>),
     /// A prompt as in the training rows.
     Completion(String),
+}
+
+impl Prompt {
+    /// What a model with this template is given. What does not suit its kind is put in its way as well as possible, so
+    /// that any model answers anything.
+    pub fn parts(&self, template: &Template) -> Vec<Part> {
+        match (self, template.kind) {
+            (Self::Text(text), _) | (Self::Completion(text), Kind::Text) => vec![Part::Prompt(text.clone())],
+            (Self::Completion(text), Kind::Completion) => {
+                vec![Part::Prompt(template.render_completion_prompt(text))]
+            }
+            (Self::Completion(text), Kind::Chat) => template.render_prompt(&[Message::new(Role::User, text)]),
+            (Self::Chat(messages), Kind::Chat) => template.render_prompt(messages),
+            (Self::Chat(messages), kind) => {
+                let last = messages.iter().rev().find(|message| message.role == Role::User);
+                let text = last.map(|message| message.content.as_str()).unwrap_or_default();
+                vec![Part::Prompt(match kind {
+                    Kind::Completion => template.render_completion_prompt(text),
+                    _ => text.to_owned(),
+                })]
+            }
+        }
+    }
 }
 
 /// How to generate. Bounds are applied, not refused: this is what a slider hands over.
@@ -230,30 +253,9 @@ impl LoadedModel {
         answer(&self.model, &self.tokenizer, cache, ids, params, stop, on_piece)
     }
 
-    /// The prompt in tokens, template applied. What does not suit the model's kind is put in its way as well as
-    /// possible, so that any model answers anything.
+    /// The prompt in tokens, template applied.
     fn prompt_tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, InferenceError> {
-        let template = &self.template;
-        let parts = match (prompt, template.kind) {
-            (Prompt::Text(text), _) | (Prompt::Completion(text), Kind::Text) => {
-                vec![Part::Prompt(text.clone())]
-            }
-            (Prompt::Completion(text), Kind::Completion) => {
-                vec![Part::Prompt(template.render_completion_prompt(text))]
-            }
-            (Prompt::Completion(text), Kind::Chat) => {
-                template.render_prompt(&[Message::new(Role::User, text)])
-            }
-            (Prompt::Chat(messages), Kind::Chat) => template.render_prompt(messages),
-            (Prompt::Chat(messages), kind) => {
-                let last = messages.iter().rev().find(|message| message.role == Role::User);
-                let text = last.map(|message| message.content.as_str()).unwrap_or_default();
-                vec![Part::Prompt(match kind {
-                    Kind::Completion => template.render_completion_prompt(text),
-                    _ => text.to_owned(),
-                })]
-            }
-        };
+        let parts = prompt.parts(&self.template);
         let ids = tokens_of(&parts, &self.tokenizer)?;
         // With nothing before it, a text begins as a document does.
         Ok(if ids.is_empty() { vec![self.tokenizer.end_of_text()] } else { ids })

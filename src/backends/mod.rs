@@ -6,6 +6,7 @@
 
 pub mod catalogue;
 pub mod exit;
+pub mod hosting;
 pub mod local;
 pub mod prices;
 pub mod sagemaker;

@@ -1,15 +1,20 @@
 //! What of AWS an installation uses, built from its settings: by `serve`, and by `doctor`, which tries it.
 
 use crate::{
-    backends::sagemaker::{
-        SageMakerBackend,
-        jumpstart::{hub::Hub, shipped::Shipped},
-        names::Place,
-        prices, quotas,
+    backends::{
+        catalogue::Catalogue,
+        prices::Prices,
+        sagemaker::{
+            SageMakerBackend,
+            hosting::SageMakerHosting,
+            jumpstart::{hosting::FromCatalogue, hub::Hub, shipped::Shipped},
+            names::Place,
+            prices, quotas,
+        },
     },
     config::{Config, StorageLocation},
     domain::time::Clock,
-    services::all::Elsewhere,
+    services::{all::Elsewhere, hosting::Outside},
     storage::Storage,
 };
 use aws_config::SdkConfig;
@@ -23,23 +28,49 @@ pub fn elsewhere(config: &Config, sdk: Option<&SdkConfig>, clock: Arc<dyn Clock>
     });
     let own_image = config.aws.training_image.is_some();
     match (sdk, missing) {
-        (Some(sdk), None) => Elsewhere {
-            missing: None,
-            own_image,
-            catalogue: Arc::new(Hub::new(sdk, clock.clone())),
-            prices: prices::new(sdk, clock.clone()),
-            quotas: quotas::new(sdk, clock),
-        },
+        (Some(sdk), None) => {
+            let catalogue: Arc<dyn Catalogue> = Arc::new(Hub::new(sdk, clock.clone()));
+            let prices = prices::new(sdk, clock.clone());
+            Elsewhere {
+                missing: None,
+                own_image,
+                catalogue: catalogue.clone(),
+                prices: prices.clone(),
+                quotas: quotas::new(sdk, clock),
+                hosting: hosting(config, sdk, catalogue, prices),
+            }
+        }
         (_, missing) => {
             let why = missing.unwrap_or_else(|| "There are no settings for AWS.".to_owned());
             Elsewhere {
                 catalogue: Arc::new(Shipped::new("us-east-1", format!("SageMaker is not set up. {why}"))),
-                missing: Some(why),
                 own_image,
+                hosting: Outside::none(why.clone()),
                 prices: prices::listed(),
                 quotas: quotas::unknown(),
+                missing: Some(why),
             }
         }
+    }
+}
+
+fn hosting(
+    config: &Config,
+    sdk: &SdkConfig,
+    catalogue: Arc<dyn Catalogue>,
+    prices: Arc<dyn Prices>,
+) -> Outside {
+    let StorageLocation::S3 { bucket, prefix } = &config.storage else {
+        return Outside::none("Files are kept on this machine's disk.");
+    };
+    match SageMakerHosting::new(sdk, config.aws.clone(), bucket, prefix) {
+        Ok(hosting) => Outside {
+            hosting: Arc::new(hosting),
+            prices: Some(prices),
+            recipes: Some(Arc::new(FromCatalogue(catalogue))),
+            poll: config.aws.poll,
+        },
+        Err(error) => Outside::none(error.to_string()),
     }
 }
 

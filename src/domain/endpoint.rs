@@ -62,3 +62,13 @@ pub struct Endpoint {
     pub last_used_at: Instant,
     pub ended_at: Option<Instant>,
 }
+
+impl Endpoint {
+    /// As people see it: what failed stays failed when AWS has nothing left of it.
+    pub fn shown_state(&self) -> EndpointState {
+        match self.state {
+            EndpointState::Deleted if self.failure.is_some() => EndpointState::Failed,
+            state => state,
+        }
+    }
+}

@@ -5,7 +5,8 @@ use super::{
     catalogue::ModelCatalogue,
     context::{Actor, Environment},
     datasets::{self, Datasets},
-    error::ServiceResult,
+    error::{ServiceError, ServiceResult},
+    hosting::{self, Endpoints},
     hub::JobHub,
     models::Models,
     playground::Playground,
@@ -33,6 +34,7 @@ pub struct Elsewhere {
     pub catalogue: Arc<dyn Catalogue>,
     pub prices: Arc<dyn Prices>,
     pub quotas: Arc<dyn Quotas>,
+    pub hosting: hosting::Outside,
 }
 
 /// All services, built once.
@@ -44,6 +46,7 @@ pub struct Services {
     pub models: Models,
     pub playground: Playground,
     pub catalogue: ModelCatalogue,
+    pub endpoints: Endpoints,
     /// Tells who waits for news of a job.
     pub hub: JobHub,
     /// Cancelled when the server ends: open streams watch it.
@@ -82,6 +85,7 @@ impl Services {
             models: Models::new(store.clone(), storage.clone(), env.clone(), config.data_dir.join("scratch")),
             playground: Playground::new(store.clone(), storage.clone(), cache, config.models_dir.clone()),
             catalogue: ModelCatalogue::new(elsewhere.catalogue, store.clone(), env.clone()),
+            endpoints: Endpoints::new(store.clone(), storage.clone(), env.clone(), elsewhere.hosting),
             accounts: Accounts::new(store.clone(), env.clone(), config.registration),
             datasets: Datasets::new(
                 store.clone(),
@@ -101,6 +105,8 @@ impl Services {
     /// Starts the background work that is no training.
     pub fn start(self: &Arc<Self>, tasks: &TaskTracker) {
         self.datasets.start(tasks);
+        let (endpoints, stop) = (self.endpoints.clone(), self.stop.clone());
+        tasks.spawn(async move { endpoints.keep(stop).await });
         let services = Arc::clone(self);
         tasks.spawn(async move {
             let mut hourly = tokio::time::interval(Duration::from_secs(3600));
@@ -118,6 +124,14 @@ impl Services {
     /// Deletes a model everywhere: its row, its files, what the playground holds open.
     pub async fn delete_model(&self, actor: &Actor, id: &str) -> ServiceResult<()> {
         let model = self.models.model(actor, id).await?;
+        if self.endpoints.of_model(actor, &model.id).await?.is_some() {
+            let next_step = "Delete the endpoint first, then the model.";
+            return Err(ServiceError::refused(
+                "model_hosted",
+                "An endpoint still hosts this model.",
+                next_step,
+            ));
+        }
         self.models.delete(actor, id).await?;
         self.playground.forget(&model.id);
         Ok(())

@@ -8,6 +8,8 @@
 //! - [`context`] who asks, time, randomness     - [`error`] why not
 //! - [`datasets`] upload, check, preview, repair
 //! - [`catalogue`] JumpStart's models and their licences
+//! - [`datasets`] upload, check, preview, repair  - [`hosting`] models on machines of AWS
+//! - [`talk`] whoever can be talked to, under one name
 
 pub mod accounts;
 pub mod all;
@@ -15,6 +17,7 @@ pub mod catalogue;
 pub mod context;
 pub mod datasets;
 pub mod error;
+pub mod hosting;
 pub mod hub;
 pub mod limits;
 pub mod models;
@@ -22,6 +25,7 @@ pub mod passwords;
 pub mod playground;
 pub mod policy;
 pub mod supervisor;
+pub mod talk;
 pub mod training;
 
 pub use all::Services;

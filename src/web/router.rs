@@ -34,9 +34,11 @@ use tower_http::{
 const FORM_LIMIT: usize = 2 * 1024 * 1024;
 /// How long an answer may take to begin.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The same, where a whole answer of a model is waited for: an endpoint at AWS has 70 s.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn router(state: AppState) -> Router {
-    let api::Parts { quick: api, uploads, description } = api::parts();
+    let api::Parts { quick: api, patient, uploads, description } = api::parts();
     let quick = Router::new()
         // Pages: GET, whole without JavaScript.
         .route("/", get(pages::overview::page))
@@ -52,7 +54,9 @@ pub fn router(state: AppState) -> Router {
         .route("/models/jumpstart", get(pages::jumpstart::list::page))
         .route("/models/jumpstart/{id}", get(pages::jumpstart::detail::page))
         .route("/models/{id}", get(pages::models::show))
-        .route("/playground", get(pages::playground::page))
+        .route("/models/{id}/deploy", get(pages::endpoints::deploy))
+        .route("/endpoints", get(pages::endpoints::list))
+        .route("/endpoints/{id}", get(pages::endpoints::show))
         .route("/api/docs", get(pages::api_docs::page))
         // Fragments: what htmx asks for, GET only.
         .nest("/-", fragments::router())
@@ -65,8 +69,15 @@ pub fn router(state: AppState) -> Router {
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT));
 
+    // Without JavaScript the playground's page holds the answer.
+    let patient = patient
+        .route("/playground", get(pages::playground::page))
+        .layer(DefaultBodyLimit::max(FORM_LIMIT))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENCE));
+
     let secure = state.config.secure_cookies();
     quick
+        .merge(patient)
         // Uploads: as long and as large as they are.
         .merge(uploads)
         .fallback_service(static_files(&state))

@@ -5,13 +5,14 @@ use llm_tuner::{
     backends::{
         catalogue::Catalogue,
         local::{LocalBackend, LocalSettings},
-        sagemaker::jumpstart::shipped::Shipped,
     },
     config::Config,
     domain::time::{Clock, Instant},
     services::{
         Services,
+        all::Elsewhere,
         context::{Environment, SystemClock, SystemRandom},
+        hosting::Outside,
         supervisor::{Supervisor, SupervisorSettings},
     },
     storage::disk::DiskStorage,
@@ -51,6 +52,12 @@ impl TestApp {
         Self::on(tempfile::tempdir().unwrap(), settings).await
     }
 
+    /// That hosts models there.
+    pub async fn that_hosts(outside: Outside) -> Self {
+        let change = move |elsewhere: &mut Elsewhere| elsewhere.hosting = outside;
+        Self::of(tempfile::tempdir().unwrap(), &[], Arc::default(), change).await
+    }
+
     /// Ends the server, and starts another on the same data at another address.
     pub async fn restart(&mut self) {
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
@@ -85,19 +92,20 @@ impl TestApp {
     /// With JumpStart's models from there.
     pub async fn with_catalogue(catalogue: impl FnOnce(Arc<dyn Clock>) -> Arc<dyn Catalogue>) -> Self {
         let clock = Arc::new(TestClock::default());
-        Self::of(tempfile::tempdir().unwrap(), &[], clock.clone(), catalogue(clock)).await
+        let catalogue = catalogue(clock.clone());
+        let change = move |elsewhere: &mut Elsewhere| elsewhere.catalogue = catalogue;
+        Self::of(tempfile::tempdir().unwrap(), &[], clock, change).await
     }
 
     async fn on(folder: tempfile::TempDir, settings: &[(&str, &str)]) -> Self {
-        let shipped = Arc::new(Shipped::new("us-east-1", "SageMaker is not set up."));
-        Self::of(folder, settings, Arc::default(), shipped).await
+        Self::of(folder, settings, Arc::default(), |_| {}).await
     }
 
     async fn of(
         folder: tempfile::TempDir,
         settings: &[(&str, &str)],
         clock: Arc<TestClock>,
-        catalogue: Arc<dyn Catalogue>,
+        change: impl FnOnce(&mut Elsewhere),
     ) -> Self {
         let data_dir = folder.path().display().to_string();
         let config = Config::read(|name| match name {
@@ -110,7 +118,7 @@ impl TestApp {
         let stop = CancellationToken::new();
         let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };
         let mut elsewhere = llm_tuner::commands::aws::elsewhere(&config, None, clock.clone());
-        elsewhere.catalogue = catalogue;
+        change(&mut elsewhere);
         let services =
             Arc::new(Services::new(&config, env, store.clone(), disk.clone(), elsewhere, stop.clone()));
         services.start(&TaskTracker::new());

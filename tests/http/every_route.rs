@@ -4,7 +4,7 @@ use crate::app::TestApp;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-const FORMS: [&str; 23] = [
+const FORMS: [&str; 25] = [
     "accept_licence",
     "register",
     "sign_in",
@@ -28,6 +28,8 @@ const FORMS: [&str; 23] = [
     "try_sample",
     "describe_job",
     "delete_job",
+    "deploy_model",
+    "delete_endpoint",
 ];
 
 /// Method and address of every operation that the description names, with its parameters filled in.

@@ -1,7 +1,7 @@
 //! Stop strings in streamed text: what may be the beginning of one is held back until it is certain.
 
 /// Passes text on up to the first stop string.
-pub(super) struct StopFilter {
+pub struct StopFilter {
     stop: Vec<String>,
     held: String,
     stopped: bool,

@@ -1,4 +1,4 @@
-//! Runs jobs on AWS SageMaker. What runs there is the same directory as here (`docs/ARCHITECTURE.md`): it goes into the
+//! Runs jobs on AWS SageMaker, and hosts models there ([`hosting`]). What runs there is the same directory as here (`docs/ARCHITECTURE.md`): it goes into the
 //! bucket, SageMaker lays it out as `/opt/ml`, and leaves the result in the bucket.
 //!
 //! ```text
@@ -20,6 +20,7 @@
 //! - [`names`] names and places - [`package`] the script for Hugging Face's containers
 
 pub mod failure;
+pub mod hosting;
 pub mod jumpstart;
 mod launch;
 mod logs;

@@ -104,13 +104,8 @@ impl Playground {
         let model = self.own(actor, id).await?;
         let loaded = self.open(&model, Side::Tuned).await?;
         let trained_on = loaded.template().kind;
-        let kind = match trained_on {
-            Kind::Chat => "chat",
-            Kind::Completion => "completion",
-            Kind::Text => "text",
-        };
         Ok(Talk {
-            kind,
+            kind: kind_name(trained_on),
             defaults: GenerateParams::for_kind(trained_on),
             has_base: has_base(&model),
             model: TalkModel { id: model.id.to_string(), name: model.name, base_name: model.base_name },
@@ -145,26 +140,6 @@ impl Playground {
             }
         });
         Ok(receiver)
-    }
-
-    /// The whole answer at once: for pages without JavaScript and for scripts.
-    pub async fn answer(&self, actor: &Actor, question: &Question) -> ServiceResult<(String, Option<Piece>)> {
-        let mut pieces = self.ask(actor, question).await?;
-        let mut text = String::new();
-        while let Some(piece) = pieces.recv().await {
-            match piece {
-                Piece::Text(more) => text.push_str(&more),
-                Piece::Failed(why) => {
-                    return Err(ServiceError::refused(
-                        "generation_failed",
-                        why,
-                        "Try a shorter prompt or another model.",
-                    ));
-                }
-                end @ Piece::End { .. } => return Ok((text, Some(end))),
-            }
-        }
-        Ok((text, None))
     }
 
     /// A first prompt to try: a held-out row that the job answered, where there is one.
@@ -300,6 +275,15 @@ impl Playground {
 
     /// Models are closed after this long without a question.
     pub const IDLE: Duration = Duration::from_secs(600);
+}
+
+/// What pages and islands call it.
+pub fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Chat => "chat",
+        Kind::Completion => "completion",
+        Kind::Text => "text",
+    }
 }
 
 fn has_base(model: &Model) -> bool {

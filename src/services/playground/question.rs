@@ -36,7 +36,7 @@ pub struct Turn {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
-    /// The model's id.
+    /// The model's id, or `endpoint:` and the id of one that is hosted.
     pub model: String,
     #[serde(default)]
     pub side: Side,
@@ -63,7 +63,7 @@ pub struct Question {
 
 impl Question {
     /// What was asked for, and where nothing was, what suits a model of this kind.
-    pub(super) fn params(&self, kind: Kind) -> GenerateParams {
+    pub(in crate::services) fn params(&self, kind: Kind) -> GenerateParams {
         let defaults = GenerateParams::for_kind(kind);
         GenerateParams {
             max_new_tokens: self.max_new_tokens.unwrap_or(defaults.max_new_tokens),
@@ -80,7 +80,7 @@ impl Question {
     ///
     /// # Errors
     /// `Invalid` with all mistakes at once.
-    pub(super) fn check(&self) -> ServiceResult<Prompt> {
+    pub(in crate::services) fn check(&self) -> ServiceResult<Prompt> {
         let mut errors = Vec::new();
         let mut wrong = |field: &str, message: &str| errors.push(FieldError::new(field, message));
         let length = self.prompt.chars().count()

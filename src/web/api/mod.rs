@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod datasets;
 pub mod docs;
+pub mod endpoints;
 pub mod extract;
 pub mod health;
 pub mod jumpstart;
@@ -25,11 +26,14 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(training::router())
         .merge(models::router())
         .merge(jumpstart::router())
+        .merge(endpoints::router())
 }
 
 /// The API as the route table takes it in.
 pub struct Parts {
     pub quick: axum::Router<AppState>,
+    /// Those that wait for a model's whole answer.
+    pub patient: axum::Router<AppState>,
     /// Without the usual limits of time and size.
     pub uploads: axum::Router<AppState>,
     pub description: utoipa::openapi::OpenApi,
@@ -38,7 +42,9 @@ pub struct Parts {
 /// The routes, and their description built from the routes themselves.
 pub fn parts() -> Parts {
     let (quick, mut paths) = router().split_for_parts();
+    let (patient, more) = models::patient().merge(endpoints::patient()).split_for_parts();
+    paths.merge(more);
     let (uploads, more) = upload::router().merge(uploads::router()).split_for_parts();
     paths.merge(more);
-    Parts { quick, uploads, description: docs::describe(paths) }
+    Parts { quick, patient, uploads, description: docs::describe(paths) }
 }

@@ -29,7 +29,11 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(show, rename, delete))
         .routes(routes!(archive))
         .routes(routes!(file))
-        .routes(routes!(generate))
+}
+
+/// An answer takes as long as the model does.
+pub fn patient() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(generate))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -179,13 +183,26 @@ async fn file(
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Answer {
     text: String,
+    /// 0 where a container does not count them.
     tokens: usize,
     tokens_per_second: f64,
     /// `stop`, `length`, `context` or `cancelled`.
     finish_reason: String,
 }
 
-/// Asks a model. With `Accept: text/event-stream` the answer comes piece by piece: events `text` (a JSON string),
+impl Answer {
+    pub fn of(text: String, end: Option<Piece>) -> Self {
+        let (tokens, tokens_per_second, finish_reason) = match end {
+            Some(Piece::End { tokens, tokens_per_second, finish_reason, .. }) => {
+                (tokens, tokens_per_second, finish_reason)
+            }
+            _ => (0, 0.0, "cancelled"),
+        };
+        Self { text, tokens, tokens_per_second, finish_reason: finish_reason.to_owned() }
+    }
+}
+
+/// Asks a model, or an endpoint. With `Accept: text/event-stream` the answer comes piece by piece: events `text` (a JSON string),
 /// then `end` or `failed`; else as one JSON object. Ending the request ends the answer.
 #[utoipa::path(post, path = "/api/playground/generate", tag = "Models", request_body = Question,
     responses((status = 200, body = Answer), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
@@ -197,17 +214,10 @@ async fn generate(
 ) -> Result<Response, ApiError> {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !accept.contains("text/event-stream") {
-        let (text, end) = state.playground.answer(&actor, &question).await?;
-        let (tokens, tokens_per_second, finish_reason) = match end {
-            Some(Piece::End { tokens, tokens_per_second, finish_reason, .. }) => {
-                (tokens, tokens_per_second, finish_reason)
-            }
-            _ => (0, 0.0, "cancelled"),
-        };
-        return Ok(Json(Answer { text, tokens, tokens_per_second, finish_reason: finish_reason.to_owned() })
-            .into_response());
+        let (text, end) = state.answer(&actor, &question).await?;
+        return Ok(Json(Answer::of(text, end)).into_response());
     }
-    let mut pieces = state.playground.ask(&actor, &question).await?;
+    let mut pieces = state.ask(&actor, &question).await?;
     let stop = state.stop.clone();
     let stream = async_stream::stream! {
         while let Some(Some(piece)) = stop.run_until_cancelled(pieces.recv()).await {

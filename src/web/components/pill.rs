@@ -1,7 +1,7 @@
 //! States: always a word and a mark, and a colour that only repeats them.
 
 use crate::{
-    domain::{dataset::DatasetState, job::JobState},
+    domain::{dataset::DatasetState, endpoint::EndpointState, job::JobState},
     web::icons::{Icon, icon, icon_turning},
 };
 use leptos::prelude::*;
@@ -75,6 +75,20 @@ impl From<DatasetState> for Mark {
             DatasetState::NeedsFixing => Self::still("needs fixing", Icon::Warning, Tone::Warn),
             DatasetState::Refused => Self::still("refused", Icon::Error, Tone::Bad),
             DatasetState::Failed => Self::still("check failed", Icon::Error, Tone::Bad),
+        }
+    }
+}
+
+impl From<EndpointState> for Mark {
+    fn from(state: EndpointState) -> Self {
+        match state {
+            EndpointState::Creating => Self::working("starting"),
+            EndpointState::InService => Self::still("answers", Icon::Check, Tone::Good),
+            EndpointState::Deleting => {
+                Self { word: "deleting", icon: Icon::Working, tone: Tone::Warn, turning: true }
+            }
+            EndpointState::Failed => Self::still("failed", Icon::Error, Tone::Bad),
+            EndpointState::Deleted => Self::still("deleted", Icon::Stopped, Tone::Neutral),
         }
     }
 }

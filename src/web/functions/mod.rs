@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod catalogue;
 pub mod datasets;
+pub mod endpoints;
 pub mod models;
 pub mod training;
 

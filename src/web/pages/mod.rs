@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod api_docs;
 pub mod datasets;
+pub mod endpoints;
 pub mod jumpstart;
 pub mod models;
 pub mod overview;

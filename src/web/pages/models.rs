@@ -2,6 +2,7 @@
 
 use crate::{
     domain::{
+        endpoint::Endpoint,
         model::{Model, ModelKind},
         time::Instant,
     },
@@ -9,7 +10,7 @@ use crate::{
     web::{
         components::{
             Button, ButtonKind, Card, Column, DataTable, DefinitionList, Dialog, EmptyState, FileRow,
-            FormErrors, LinkButton, NameCell, PageHeader, Pagination, RelativeTime, TextField,
+            FormErrors, LinkButton, NameCell, PageHeader, Pagination, RelativeTime, StatePill, TextField,
         },
         error::PageError,
         flash::Flash,
@@ -42,10 +43,14 @@ pub async fn list(
     let models = state.models.list(&actor, &ListPage { cursor, limit: ROWS }).await?;
     let now = page.now();
     let page = page.at(Nav::Models, &[("Models", "/models")]);
-    Ok(page.show("Models", move || list_view(models.items, models.next, first, now)))
+    let models_shown =
+        models.items.into_iter().map(|model| (state.endpoints.why_not(&model).is_none(), model));
+    let rows: Vec<_> = models_shown.collect();
+    Ok(page.show("Models", move || list_view(rows, models.next, first, now)))
 }
 
-fn list_view(models: Vec<Model>, next: Option<String>, first: bool, now: Instant) -> impl IntoView {
+/// Each model with whether it can be deployed.
+fn list_view(models: Vec<(bool, Model)>, next: Option<String>, first: bool, now: Instant) -> impl IntoView {
     if models.is_empty() {
         return view! {
             <PageHeader title="Models" actions=catalogue_link()/>
@@ -57,9 +62,9 @@ fn list_view(models: Vec<Model>, next: Option<String>, first: bool, now: Instant
         .into_any();
     }
     let shown = models.len();
-    let rows = models.into_iter().map(|model| row(model, now)).collect_view();
+    let rows = models.into_iter().map(|(deployable, model)| row(model, deployable, now)).collect_view();
     view! {
-        <PageHeader title="Models" actions=catalogue_link()/>
+        <PageHeader title="Models" actions=links()/>
         <Card flush=true>
             <DataTable caption="Models" columns=vec![
                 Column::text("Name"), Column::text("Tuned from"), Column::text("On"), Column::figure("Final loss"),
@@ -74,13 +79,22 @@ fn list_view(models: Vec<Model>, next: Option<String>, first: bool, now: Instant
     .into_any()
 }
 
+fn links() -> AnyView {
+    view! {
+        <LinkButton href="/endpoints">"Endpoints"</LinkButton>
+        {catalogue_link()}
+    }
+    .into_any()
+}
+
 fn catalogue_link() -> AnyView {
     view! { <LinkButton href="/models/jumpstart">"JumpStart models"</LinkButton> }.into_any()
 }
 
-fn row(model: Model, now: Instant) -> impl IntoView {
+fn row(model: Model, deployable: bool, now: Instant) -> impl IntoView {
     let href = format!("/models/{}", model.id);
     let talk = format!("/playground?model={}", model.id);
+    let deploy = deployable.then(|| format!("/models/{}/deploy", model.id));
     view! {
         <tr>
             <NameCell name=model.name.clone() href=href/>
@@ -89,7 +103,10 @@ fn row(model: Model, now: Instant) -> impl IntoView {
             <td class="figure">{loss(&model)}</td>
             <td class="figure">{format::bytes(model.bytes)}</td>
             <td><RelativeTime at=model.created_at now=now/></td>
-            <td class="row-actions"><LinkButton small=true href=talk>"Talk"</LinkButton></td>
+            <td class="row-actions">
+                <LinkButton small=true href=talk>"Talk"</LinkButton>
+                {deploy.map(|href| view! { <LinkButton small=true href=href>"Deploy"</LinkButton> })}
+            </td>
         </tr>
     }
 }
@@ -108,15 +125,28 @@ pub async fn show(
     let flash = page.flash.clone();
     let now = page.now();
     let title = model.name.clone();
+    let hosting = Hosting {
+        why_not: state.endpoints.why_not(&model),
+        endpoint: state.endpoints.of_model(&actor, &model.id).await?,
+    };
     let page = page.at(Nav::Models, &[("Models", "/models"), (&title, "")]);
-    Ok(page.show(&title, move || show_view(model, Flash::of(flash.as_ref(), "rename"), now)))
+    Ok(page.show(&title, move || show_view(model, &hosting, Flash::of(flash.as_ref(), "rename"), now)))
 }
 
-fn show_view(model: Model, rename: Flash, now: Instant) -> impl IntoView {
+/// Whether the model is hosted, or can be.
+struct Hosting {
+    why_not: Option<String>,
+    endpoint: Option<Endpoint>,
+}
+
+fn show_view(model: Model, hosting: &Hosting, rename: Flash, now: Instant) -> impl IntoView + use<> {
     let talk = format!("/playground?model={}", model.id);
     let archive = format!("/api/models/{}/archive", model.id);
+    let deploy = (hosting.why_not.is_none() && hosting.endpoint.is_none())
+        .then(|| format!("/models/{}/deploy", model.id));
     let actions = view! {
         <LinkButton kind=ButtonKind::Primary icon=Icon::Playground href=talk>"Talk to it"</LinkButton>
+        {deploy.map(|href| view! { <LinkButton href=href>"Deploy"</LinkButton> })}
         <LinkButton icon=Icon::Download download=true href=archive>"Download all"</LinkButton>
         <Button kind=ButtonKind::Danger r#type="button" popovertarget="delete-model">"Delete"</Button>
     }
@@ -139,6 +169,7 @@ fn show_view(model: Model, rename: Flash, now: Instant) -> impl IntoView {
         ("Training loss".into(), optional(model.train_loss).into_any()),
         ("Size".into(), format::bytes(model.bytes).into_any()),
         ("Made".into(), view! { <RelativeTime at=model.created_at now=now/> }.into_any()),
+        ("Hosting".into(), hosting_view(hosting)),
     ];
     let files = model
         .files
@@ -174,5 +205,18 @@ fn show_view(model: Model, rename: Flash, now: Instant) -> impl IntoView {
                 </div>
             </form>
         </Dialog>
+    }
+}
+
+/// The endpoint that there is, or why there can be none.
+fn hosting_view(hosting: &Hosting) -> AnyView {
+    match (&hosting.endpoint, &hosting.why_not) {
+        (Some(endpoint), _) => {
+            let href = format!("/endpoints/{}", endpoint.id);
+            view! { <a class="link" href=href>"On " {endpoint.instance_type.clone()}</a>" "<StatePill state=endpoint.state/> }
+                .into_any()
+        }
+        (None, Some(why)) => format!("It can't be deployed. {why}").into_any(),
+        (None, None) => "Not deployed".into_any(),
     }
 }

@@ -1,11 +1,12 @@
-//! The playground: choose a model, talk to it, beside its base where it has one. With JavaScript the conversation is
-//! an island; without, the form asks by GET and the answer stands on the page.
+//! The playground: choose a model of this machine or an endpoint, talk to it, beside its base or any other. With
+//! JavaScript the conversation is an island; without, the form asks by GET and the answer stands on the page.
 
 use crate::{
-    domain::model::Model,
     services::{
-        error::ServiceError,
+        context::Actor,
+        error::{ServiceError, ServiceResult},
         playground::{Piece, Question, Side, Talk},
+        talk::{is_endpoint, name_of_endpoint},
     },
     store::PageRequest as ListPage,
     web::{
@@ -39,6 +40,8 @@ pub struct Asked {
     model: String,
     /// `base`: the base stands beside the model.
     beside: String,
+    /// Somebody else who stands beside the model, in the base's place.
+    other: String,
     prompt: String,
     max_new_tokens: String,
     temperature: String,
@@ -48,53 +51,92 @@ pub struct Asked {
     seed: String,
 }
 
+/// Somebody to talk to.
+struct Known {
+    name: String,
+    label: String,
+}
+
+/// One column.
+struct Voice {
+    name: String,
+    side: Side,
+    label: String,
+}
+
 pub async fn page(
     State(state): State<AppState>,
     Query(asked): Query<Asked>,
     SignedPage { actor, page }: SignedPage,
 ) -> Result<Response, PageError> {
-    let models = state.models.list(&actor, &ListPage { cursor: None, limit: 100 }).await?.items;
+    let known = known(&state, &actor).await?;
     let page = page.at(Nav::Playground, &[("Playground", "/playground")]);
-    let id = if asked.model.is_empty() {
-        models.first().map(|model| model.id.to_string())
+    let name = if asked.model.is_empty() {
+        known.first().map(|first| first.name.clone())
     } else {
         Some(asked.model.clone())
     };
-    let Some(id) = id else {
+    let Some(name) = name else {
         return Ok(page.show("Playground", empty_view));
     };
-    let talk = match state.playground.talk(&actor, &id).await {
+    let talk = match state.talk(&actor, &name).await {
         Ok(talk) => talk,
         // A model that can't be opened is told on the page, where another can be chosen.
         Err(ServiceError::Refused { message, next_step, .. }) => {
             return Ok(page.show("Playground", move || {
                 view! {
-                    <PageHeader title="Playground" actions=choice(&models, &id, false, false).into_any()/>
+                    <PageHeader title="Playground" actions=choice(&known, &name, false, &asked).into_any()/>
                     <Notice severity=Severity::Error title=message cause=next_step/>
                 }
             }));
         }
         Err(error) => return Err(error.into()),
     };
-    let beside = talk.has_base && asked.beside == "base";
+    let mut voices = vec![Voice { name: name.clone(), side: Side::Tuned, label: talk.model.name.clone() }];
+    let mut absent = None;
+    if !asked.other.is_empty() && asked.other != name {
+        match state.talk(&actor, &asked.other).await {
+            Ok(other) => {
+                voices.push(Voice { name: asked.other.clone(), side: Side::Tuned, label: other.model.name });
+            }
+            Err(ServiceError::Refused { message, next_step, .. }) => absent = Some((message, next_step)),
+            Err(error) => return Err(error.into()),
+        }
+    } else if talk.has_base && asked.beside == "base" {
+        let label = format!("{} (base)", talk.model.base_name);
+        voices.push(Voice { name: name.clone(), side: Side::Base, label });
+    }
     let mut answers = Vec::new();
     if !asked.prompt.trim().is_empty() {
-        for side in sides(beside) {
-            let answer = state.playground.answer(&actor, &asked.question(&talk, side)).await;
-            answers.push((name_of(&talk, side), answer.map_err(Problem::from)));
-        }
+        let asking = voices.iter().map(async |voice| {
+            let answer = state.answer(&actor, &asked.question(voice)).await;
+            (voice.label.clone(), answer.map_err(Problem::from))
+        });
+        answers = futures::future::join_all(asking).await;
     }
-    let example = state.playground.example(&actor, &id).await.unwrap_or_default();
+    let example = state.example(&actor, &name).await.unwrap_or_default();
     Ok(page
         .with_island(Island::Chat)
-        .show("Playground", move || talk_view(&models, &talk, beside, &asked, answers, example)))
+        .show("Playground", move || talk_view(&known, &talk, &voices, &asked, answers, absent, example)))
+}
+
+/// The models of this machine, then the endpoints that answer.
+async fn known(state: &AppState, actor: &Actor) -> ServiceResult<Vec<Known>> {
+    let models = state.models.list(actor, &ListPage { cursor: None, limit: 100 }).await?.items;
+    let models = models.into_iter().map(|model| Known { name: model.id.to_string(), label: model.name });
+    let endpoints = state.endpoints.answering(actor).await?;
+    let endpoints = endpoints.into_iter().map(|endpoint| Known {
+        name: name_of_endpoint(&endpoint),
+        label: format!("{} on {}", endpoint.model_name, endpoint.instance_type),
+    });
+    Ok(models.chain(endpoints).collect())
 }
 
 impl Asked {
-    fn question(&self, talk: &Talk, side: Side) -> Question {
+    fn question(&self, voice: &Voice) -> Question {
         let mut question = Question {
-            model: talk.model.id.clone(),
-            side,
+            model: voice.name.clone(),
+            side: voice.side,
             prompt: self.prompt.clone(),
             ..Question::default()
         };
@@ -123,17 +165,6 @@ fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.trim().parse().ok()
 }
 
-fn sides(beside: bool) -> Vec<Side> {
-    if beside { vec![Side::Tuned, Side::Base] } else { vec![Side::Tuned] }
-}
-
-fn name_of(talk: &Talk, side: Side) -> String {
-    match side {
-        Side::Tuned => talk.model.name.clone(),
-        Side::Base => format!("{} (base)", talk.model.base_name),
-    }
-}
-
 fn empty_view() -> impl IntoView {
     view! {
         <PageHeader title="Playground"/>
@@ -144,15 +175,22 @@ fn empty_view() -> impl IntoView {
     }
 }
 
-/// Which model, and whether its base stands beside it: a form that works by GET.
-fn choice(models: &[Model], chosen: &str, has_base: bool, beside: bool) -> impl IntoView + use<> {
-    let options =
-        models.iter().map(|model| SelectOption::new(model.id.to_string(), model.name.clone())).collect();
+/// Who is asked, and who stands beside: a form that works by GET.
+fn choice(known: &[Known], chosen: &str, has_base: bool, asked: &Asked) -> impl IntoView + use<> {
+    let option = |one: &Known| SelectOption::new(one.name.clone(), one.label.clone());
+    let options: Vec<SelectOption> = known.iter().map(option).collect();
+    let others = known.iter().filter(|one| one.name != chosen).map(option);
+    let others: Vec<SelectOption> =
+        std::iter::once(SelectOption::new("", "Nobody beside it")).chain(others).collect();
+    let (beside, other) = (asked.beside == "base", asked.other.clone());
     view! {
         <form method="get" action="/playground" class="actions">
             <SelectField label="Model" name="model" hide_label=true options=options selected=chosen.to_owned()/>
             {has_base.then(|| view! {
                 <label class="check"><input type="checkbox" name="beside" value="base" checked=beside/>"Beside its base"</label>
+            })}
+            {(others.len() > 1).then(|| view! {
+                <SelectField label="Beside" name="other" hide_label=true options=others selected=other/>
             })}
             <Button>"Show"</Button>
         </form>
@@ -160,25 +198,28 @@ fn choice(models: &[Model], chosen: &str, has_base: bool, beside: bool) -> impl 
 }
 
 fn talk_view(
-    models: &[Model],
+    known: &[Known],
     talk: &Talk,
-    beside: bool,
+    voices: &[Voice],
     asked: &Asked,
     answers: Vec<Answered>,
+    absent: Option<(String, String)>,
     example: String,
 ) -> impl IntoView + use<> {
-    let speakers: Vec<Speaker> = sides(beside)
-        .into_iter()
-        .map(|side| Speaker {
-            model: talk.model.id.clone(),
-            side: if side == Side::Base { "base".to_owned() } else { "tuned".to_owned() },
-            name: name_of(talk, side),
+    let speakers: Vec<Speaker> = voices
+        .iter()
+        .map(|voice| Speaker {
+            model: voice.name.clone(),
+            side: if voice.side == Side::Base { "base".to_owned() } else { "tuned".to_owned() },
+            name: voice.label.clone(),
+            far: is_endpoint(&voice.name),
         })
         .collect();
     let asked_before = (!answers.is_empty()).then(|| asked.prompt.clone());
-    let actions = choice(models, &talk.model.id, talk.has_base, beside).into_any();
+    let actions = choice(known, &talk.model.id, talk.has_base, asked).into_any();
     view! {
         <PageHeader title="Playground" actions=actions/>
+        {absent.map(|(title, next_step)| view! { <Notice severity=Severity::Error title=title next_step=next_step/> })}
         {asked_before.map(|prompt| view! { <Card><div class="chat">
             <ChatBubble role=ChatRole::User text=prompt/>
             {answers.into_iter().map(answer_view).collect_view()}
@@ -191,7 +232,8 @@ fn answer_view((name, answer): Answered) -> impl IntoView {
     match answer {
         Ok((text, end)) => {
             let figures = match end {
-                Some(Piece::End { tokens, tokens_per_second, .. }) => {
+                // Not every container counts them.
+                Some(Piece::End { tokens, tokens_per_second, .. }) if tokens > 0 => {
                     format!(
                         "{}, {tokens_per_second:.0} tokens/s",
                         crate::web::format::plural(tokens as u64, "token", "tokens")

@@ -30,8 +30,9 @@ const PLACES: [(Nav, &str, &str, Icon, &str); 5] = [
 ];
 
 /// What the command list offers beyond the places above.
-const COMMANDS: [(&str, &str, Icon); 4] = [
+const COMMANDS: [(&str, &str, Icon); 5] = [
     ("New training", "/training/new", Icon::Plus),
+    ("Endpoints", "/endpoints", Icon::Models),
     ("Upload data", "/data#files", Icon::Upload),
     ("Settings", "/settings", Icon::Settings),
     ("API documentation", "/api/docs", Icon::File),

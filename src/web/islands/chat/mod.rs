@@ -1,5 +1,4 @@
-//! The playground's conversation: asks one model, or a model and its base side by side, and shows the answers as they
-//! come. Without JavaScript the same form asks by GET and the page shows the answer (see `pages::playground`).
+//! The playground's conversation: asks one model, or two side by side, and shows the answers as they come. Without JavaScript the same form asks by GET and the page shows the answer (see `pages::playground`).
 
 #[cfg(feature = "hydrate")]
 mod stream;
@@ -7,13 +6,15 @@ mod stream;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// One column: a model, or the base it was tuned from.
+/// One column: a model, the base it was tuned from, or an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Speaker {
     pub model: String,
     /// `tuned` or `base`.
     pub side: String,
     pub name: String,
+    /// On a machine elsewhere, whose first words may take long.
+    pub far: bool,
 }
 
 /// The parameters' fields, as typed.
@@ -39,6 +40,8 @@ struct Exchange {
 struct Answer {
     text: String,
     running: bool,
+    /// Asked of an endpoint.
+    far: bool,
     /// "42 tokens, 180 tokens/s".
     figures: String,
     failure: Option<String>,
@@ -77,8 +80,12 @@ pub fn Chat(
         if prompt.trim().is_empty() || running.get_untracked() {
             return;
         }
-        let answers: Vec<_> = columns
-            .with_value(|speakers| speakers.iter().map(|_| RwSignal::new(Answer::default())).collect());
+        let answers: Vec<_> = columns.with_value(|speakers| {
+            speakers
+                .iter()
+                .map(|speaker| RwSignal::new(Answer { far: speaker.far, ..Answer::default() }))
+                .collect()
+        });
         let id = exchanges.with_untracked(|all| all.last().map_or(0, |last| last.id + 1));
         let history = if is_chat { exchanges.get_untracked() } else { Vec::new() };
         for (column, answer) in answers.iter().enumerate() {
@@ -109,7 +116,11 @@ pub fn Chat(
                 {columns.with_value(|speakers| speakers.first().map(|speaker| view! {
                     <input type="hidden" name="model" value=speaker.model.clone()/>
                 }))}
-                {(columns.with_value(Vec::len) > 1).then(|| view! { <input type="hidden" name="beside" value="base"/> })}
+                {columns.with_value(|speakers| speakers.get(1).map(|second| {
+                    let (name, value) =
+                        if second.side == "base" { ("beside", "base".to_owned()) } else { ("other", second.model.clone()) };
+                    view! { <input type="hidden" name=name value=value/> }
+                }))}
                 <label class="visually-hidden" for="prompt">"Prompt"</label>
                 <textarea class="input" id="prompt" name="prompt" rows="3" placeholder=placeholder dir="auto"
                     prop:value=move || text.get()
@@ -159,6 +170,9 @@ fn exchange_view(exchange: Exchange, ask: Callback<String>) -> impl IntoView {
             view! {
                 <article class="bubble" aria-busy=move || answer.with(|answer| answer.running.then_some("true"))>
                     <div class="says" dir="auto">{move || answer.with(|answer| answer.text.clone())}</div>
+                    {move || answer.with(|answer| answer.far && answer.running && answer.text.is_empty()).then(|| view! {
+                        <p class="muted t-12">"Waiting for the endpoint. The first words may take up to a minute."</p>
+                    })}
                     {move || answer.with(|answer| answer.failure.clone()).map(|why| view! { <p class="field-error">{why}</p> })}
                     <footer hidden=move || answer.with(|answer| answer.running)>
                         <span class="muted t-12">{move || answer.with(|answer| answer.figures.clone())}</span>

@@ -100,6 +100,8 @@ fn take(event: &str, answer: RwSignal<Answer>) {
         "text" => answer.update(|answer| answer.text.push_str(data.as_str().unwrap_or_default())),
         "end" => answer.update(|answer| {
             let tokens = data["tokens"].as_u64().unwrap_or(0);
+            // Not every container counts them.
+            let counted = tokens > 0;
             let rate = data["tokens_per_second"].as_f64().unwrap_or(0.0);
             let why = match data["finish_reason"].as_str() {
                 Some("length") => ", ended at the limit of new tokens",
@@ -107,7 +109,8 @@ fn take(event: &str, answer: RwSignal<Answer>) {
                 _ => "",
             };
             let tokens = format::plural(tokens, "token", "tokens");
-            answer.figures = format!("{tokens}, {rate:.0} tokens/s{why}");
+            answer.figures =
+                if counted { format!("{tokens}, {rate:.0} tokens/s{why}") } else { format!("Done{why}") };
         }),
         "failed" => answer.update(|answer| answer.failure = data.as_str().map(str::to_owned)),
         _ => {}

@@ -1,0 +1,206 @@
+//! What is asked of SageMaker for one endpoint: a model, an endpoint configuration and the endpoint, all of one name.
+
+use crate::{
+    backends::hosting::{Deployment, ModelFiles},
+    config::aws::AwsSettings,
+};
+use aws_sdk_sagemaker::types::{
+    ContainerDefinition, ModelAccessConfig, ModelCompressionType, ModelDataSource, ProductionVariant,
+    ProductionVariantInferenceAmiVersion, ProductionVariantInstanceType, S3ModelDataSource, S3ModelDataType,
+    Tag, VpcConfig,
+};
+use std::collections::BTreeMap;
+
+/// The account that AWS serves its containers from in most regions, and where it is another.
+const REGISTRY: &str = "763104351884";
+const REGISTRIES: [(&str, &str); 22] = [
+    ("af-south-1", "626614931356"),
+    ("ap-east-1", "871362719292"),
+    ("ap-northeast-3", "364406365360"),
+    ("ap-south-2", "772153158452"),
+    ("ap-southeast-3", "907027046896"),
+    ("ap-southeast-4", "457447274322"),
+    ("ap-southeast-5", "550225433462"),
+    ("ap-southeast-7", "590183813437"),
+    ("ca-west-1", "204538143572"),
+    ("cn-north-1", "727897471807"),
+    ("cn-northwest-1", "727897471807"),
+    ("eu-central-2", "380420809688"),
+    ("eu-south-1", "692866216735"),
+    ("eu-south-2", "503227376785"),
+    ("il-central-1", "780543022126"),
+    ("me-central-1", "914824155844"),
+    ("me-south-1", "217643126080"),
+    ("mx-central-1", "637423239942"),
+    ("us-gov-east-1", "446045086412"),
+    ("us-gov-west-1", "442386744353"),
+    ("us-iso-east-1", "886529160074"),
+    ("us-isob-east-1", "094389454867"),
+];
+/// Large Model Inference with vLLM. It reads the Hugging Face layout and answers in TGI's manner.
+const LMI: &str = "djl-inference:0.36.0-lmi28.0.0-cu130";
+/// What a container for CUDA 13 needs of the machine: the usual one's driver is older.
+const LMI_MACHINE: ProductionVariantInferenceAmiVersion = ProductionVariantInferenceAmiVersion::Al2023Gpu41;
+/// Where SageMaker lays a model's files.
+const MODEL_DIR: &str = "/opt/ml/model";
+/// Large models take minutes to arrive and minutes to load.
+const PATIENCE_SECONDS: i32 = 1200;
+/// The only variant; its name is SageMaker's own custom.
+const VARIANT: &str = "AllTraffic";
+
+/// The serving container where neither the operator nor the model names one.
+pub fn usual_image(region: &str) -> String {
+    let own = REGISTRIES.iter().find(|(name, _)| *name == region);
+    let account = own.map_or(REGISTRY, |(_, account)| account);
+    let domain = match region {
+        _ if region.starts_with("cn-") => "amazonaws.com.cn",
+        _ if region.starts_with("us-isob-") => "sc2s.sgov.gov",
+        _ if region.starts_with("us-iso-") => "c2s.ic.gov",
+        _ => "amazonaws.com",
+    };
+    format!("{account}.dkr.ecr.{region}.{domain}/{LMI}")
+}
+
+/// How many GPUs a machine of this type has; 1 where it may have none.
+pub fn gpus(instance_type: &str) -> u32 {
+    let mut parts = instance_type.trim_start_matches("ml.").split('.');
+    let (family, size) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    match (family, size) {
+        ("p4d" | "p4de" | "p5" | "p5e" | "p5en" | "p3dn", _) | (_, "48xlarge") => 8,
+        ("p3", "16xlarge") => 8,
+        ("p3", "8xlarge") | ("g4dn" | "g5" | "g6" | "g6e", "12xlarge" | "24xlarge") => 4,
+        _ => 1,
+    }
+}
+
+/// Machines with a disk of their own, on which AWS takes no key: it encrypts that disk itself.
+fn has_own_disk(instance_type: &str) -> bool {
+    let family = instance_type.trim_start_matches("ml.").split('.').next().unwrap_or_default();
+    let own = ["g4dn", "g5", "g6", "g6e", "p3dn", "p4d", "p4de", "p5", "p5e", "p5en"];
+    own.contains(&family) || ["c5d", "m5d", "r5d", "c6gd", "m6gd", "r6gd"].contains(&family)
+}
+
+pub struct Requests<'a> {
+    pub deployment: &'a Deployment,
+    pub settings: &'a AwsSettings,
+    pub region: &'a str,
+    /// `s3://bucket/prefix/`
+    pub root: &'a str,
+}
+
+impl Requests<'_> {
+    pub fn container(&self) -> ContainerDefinition {
+        let recipe = self.deployment.recipe.as_ref();
+        let image = self.settings.inference_image.clone();
+        let image = recipe.and_then(|recipe| recipe.image.clone()).or(image);
+        ContainerDefinition::builder()
+            .image(image.unwrap_or_else(|| usual_image(self.region)))
+            .model_data_source(ModelDataSource::builder().s3_data_source(self.files()).build())
+            .set_environment(Some(self.environment().into_iter().collect()))
+            .build()
+    }
+
+    fn files(&self) -> S3ModelDataSource {
+        let source = S3ModelDataSource::builder();
+        let source = match &self.deployment.files {
+            ModelFiles::Folder(key) => source
+                .s3_uri(format!("{}{key}/", self.root))
+                .s3_data_type(S3ModelDataType::S3Prefix)
+                .compression_type(ModelCompressionType::None),
+            ModelFiles::Archive(key) => source
+                .s3_uri(format!("{}{key}", self.root))
+                .s3_data_type(S3ModelDataType::S3Object)
+                .compression_type(ModelCompressionType::Gzip),
+        };
+        let gated = self.deployment.recipe.as_ref().is_some_and(|recipe| recipe.gated);
+        let access = (gated && self.deployment.licence_accepted)
+            .then(|| ModelAccessConfig::builder().accept_eula(true).build());
+        source.set_model_access_config(access).build()
+    }
+
+    fn environment(&self) -> BTreeMap<String, String> {
+        let gpus = gpus(&self.deployment.instance_type).to_string();
+        let mut environment: BTreeMap<String, String> = [
+            ("HF_MODEL_ID", MODEL_DIR),
+            ("SM_NUM_GPUS", &gpus),
+            ("OPTION_TENSOR_PARALLEL_DEGREE", &gpus),
+            ("ENDPOINT_SERVER_TIMEOUT", "3600"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        if let Some(recipe) = &self.deployment.recipe {
+            environment.extend(recipe.environment.clone());
+            if recipe.gated && self.deployment.licence_accepted {
+                environment.insert("accept_eula".to_owned(), "true".to_owned());
+            }
+        }
+        environment
+    }
+
+    pub fn variant(&self) -> ProductionVariant {
+        let kind = self.deployment.instance_type.as_str();
+        ProductionVariant::builder()
+            .variant_name(VARIANT)
+            .model_name(&self.deployment.name)
+            .instance_type(ProductionVariantInstanceType::from(kind))
+            .initial_instance_count(1)
+            .model_data_download_timeout_in_seconds(PATIENCE_SECONDS)
+            .container_startup_health_check_timeout_in_seconds(PATIENCE_SECONDS)
+            .set_inference_ami_version(self.takes_usual_image().then_some(LMI_MACHINE))
+            .build()
+    }
+
+    fn takes_usual_image(&self) -> bool {
+        let own = self.deployment.recipe.as_ref().is_some_and(|recipe| recipe.image.is_some());
+        !own && self.settings.inference_image.is_none()
+    }
+
+    pub fn disk_key(&self) -> Option<String> {
+        self.settings.kms_key_id.clone().filter(|_| !has_own_disk(&self.deployment.instance_type))
+    }
+
+    pub fn network(&self) -> Option<VpcConfig> {
+        let (subnets, groups) = (self.settings.subnets.clone(), self.settings.security_groups.clone());
+        (!subnets.is_empty()).then(|| {
+            VpcConfig::builder().set_subnets(Some(subnets)).set_security_group_ids(Some(groups)).build()
+        })
+    }
+
+    pub fn tags(&self) -> Vec<Tag> {
+        [
+            (super::TAG_ENDPOINT, self.deployment.endpoint.as_str()),
+            ("llm-tuner:owner", self.deployment.owner.as_str()),
+            (super::TAG_INSTALLATION, &self.settings.installation),
+        ]
+        .map(|(key, value)| Tag::builder().key(key).value(value).build())
+        .into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_is_the_regions() {
+        assert_eq!(
+            usual_image("eu-central-1"),
+            "763104351884.dkr.ecr.eu-central-1.amazonaws.com/djl-inference:0.36.0-lmi28.0.0-cu130"
+        );
+        assert!(usual_image("eu-south-1").starts_with("692866216735.dkr.ecr.eu-south-1."));
+        assert!(usual_image("cn-north-1").contains("727897471807.dkr.ecr.cn-north-1.amazonaws.com.cn/"));
+    }
+
+    #[test]
+    fn machines_have_their_gpus() {
+        let types = [
+            "ml.g5.2xlarge",
+            "ml.g5.12xlarge",
+            "ml.g6.24xlarge",
+            "ml.g5.48xlarge",
+            "ml.p5.48xlarge",
+            "ml.m5.large",
+        ];
+        assert_eq!(types.map(gpus), [1, 4, 4, 8, 8, 1]);
+    }
+}

@@ -1,10 +1,14 @@
 //! `llm-tuner serve`: builds every part, hands each what it needs, serves until a signal, and ends in order.
 
 use crate::{
-    backends::local::{LocalBackend, LocalSettings},
+    backends::{
+        local::{LocalBackend, LocalSettings},
+        sagemaker::{prices, quotas},
+    },
     config::{Config, StorageLocation},
     services::{
         Services,
+        all::Cloud,
         context::Environment,
         supervisor::{Supervisor, SupervisorSettings},
     },
@@ -55,12 +59,23 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let assets = Assets::load(&config.site_root)?;
     let env = Environment::system();
     let store = Arc::new(SqlStore::connect(&config.database_url).await?);
+    // Without a bucket nothing can run on AWS, and nobody looks for credentials.
+    let sdk = match &config.storage {
+        StorageLocation::S3 { .. } => Some(crate::aws::config().await),
+        StorageLocation::Disk(_) => None,
+    };
     let storage = storage(&config).await?;
+    let cloud = match &sdk {
+        Some(sdk) => {
+            Cloud { prices: prices::new(sdk, env.clock.clone()), quotas: quotas::new(sdk, env.clock.clone()) }
+        }
+        None => Cloud { prices: prices::listed(), quotas: quotas::unknown() },
+    };
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
     let services =
-        Arc::new(Services::new(&config, env.clone(), store.clone(), storage.clone(), stop.clone()));
+        Arc::new(Services::new(&config, env.clone(), store.clone(), storage.clone(), cloud, stop.clone()));
     services.start(&tasks);
     let backend = Arc::new(LocalBackend::new(LocalSettings::new(
         std::env::current_exe()?,

@@ -3,6 +3,7 @@
 use super::{
     accounts::Accounts,
     context::{Actor, Environment},
+    costs::Costs,
     datasets::{self, Datasets},
     error::ServiceResult,
     hub::JobHub,
@@ -10,9 +11,21 @@ use super::{
     playground::Playground,
     training::Training,
 };
-use crate::{config::Config, storage::Storage, store::Store};
+use crate::{
+    backends::prices::{Prices, Quotas},
+    config::Config,
+    storage::Storage,
+    store::Store,
+};
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What AWS tells, or is known without it.
+#[derive(Clone)]
+pub struct Cloud {
+    pub prices: Arc<dyn Prices>,
+    pub quotas: Arc<dyn Quotas>,
+}
 
 /// All services, built once.
 pub struct Services {
@@ -22,6 +35,8 @@ pub struct Services {
     pub training: Training,
     pub models: Models,
     pub playground: Playground,
+    pub costs: Costs,
+    pub cloud: Cloud,
     /// Tells who waits for news of a job.
     pub hub: JobHub,
     /// Cancelled when the server ends: open streams watch it.
@@ -36,6 +51,7 @@ impl Services {
         env: Environment,
         store: Arc<dyn Store>,
         storage: Arc<dyn Storage>,
+        cloud: Cloud,
         stop: CancellationToken,
     ) -> Self {
         let hub = JobHub::default();
@@ -51,6 +67,8 @@ impl Services {
             ),
             models: Models::new(store.clone(), storage.clone(), env.clone(), config.data_dir.join("scratch")),
             playground: Playground::new(store.clone(), storage.clone(), cache, config.models_dir.clone()),
+            costs: Costs::new(store.clone(), cloud.prices.clone(), env.clone()),
+            cloud,
             accounts: Accounts::new(store.clone(), env.clone(), config.registration),
             datasets: Datasets::new(
                 store.clone(),

@@ -6,11 +6,12 @@
 //! - [`supervisor`] drives training jobs        - [`limits`] how often
 //! - [`hub`] wakes who waits for a job         - [`all`] every service, built once
 //! - [`context`] who asks, time, randomness     - [`error`] why not
-//! - [`datasets`] upload, check, preview, repair
+//! - [`datasets`] upload, check, preview, repair  - [`costs`] what it costs on AWS, and budgets
 
 pub mod accounts;
 pub mod all;
 pub mod context;
+pub mod costs;
 pub mod datasets;
 pub mod error;
 pub mod hub;

@@ -51,6 +51,8 @@ pub fn router(state: AppState) -> Router {
         .route("/models", get(pages::models::list))
         .route("/models/{id}", get(pages::models::show))
         .route("/playground", get(pages::playground::page))
+        .route("/costs", get(pages::costs::page))
+        .route("/costs.csv", get(pages::costs::download))
         .route("/api/docs", get(pages::api_docs::page))
         // Fragments: what htmx asks for, GET only.
         .nest("/-", fragments::router())

@@ -2,11 +2,15 @@
 
 use crate::tight::Tight;
 use llm_tuner::{
-    backends::local::{LocalBackend, LocalSettings},
+    backends::{
+        local::{LocalBackend, LocalSettings},
+        sagemaker::{prices, quotas},
+    },
     config::Config,
     domain::time::{Clock, Instant},
     services::{
         Services,
+        all::Cloud,
         context::{Environment, SystemClock, SystemRandom},
         supervisor::{Supervisor, SupervisorSettings},
     },
@@ -90,7 +94,9 @@ impl TestApp {
         let stop = CancellationToken::new();
         let clock = Arc::new(TestClock::default());
         let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };
-        let services = Arc::new(Services::new(&config, env, store.clone(), disk.clone(), stop.clone()));
+        let cloud = Cloud { prices: prices::listed(), quotas: quotas::unknown() };
+        let services =
+            Arc::new(Services::new(&config, env, store.clone(), disk.clone(), cloud, stop.clone()));
         services.start(&TaskTracker::new());
         let state = AppState {
             config: Arc::new(config),

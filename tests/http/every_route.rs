@@ -4,7 +4,7 @@ use crate::app::TestApp;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-const FORMS: [&str; 22] = [
+const FORMS: [&str; 23] = [
     "register",
     "sign_in",
     "sign_out",
@@ -27,6 +27,7 @@ const FORMS: [&str; 22] = [
     "try_sample",
     "describe_job",
     "delete_job",
+    "set_budget",
 ];
 
 /// Method and address of every operation that the description names, with its parameters filled in.

@@ -8,9 +8,13 @@ mod theirs;
 
 mod app;
 mod base_models;
+mod costs;
 mod datasets;
 mod every_route;
 mod headers;
+#[path = "../support/make.rs"]
+#[expect(dead_code, reason = "shared by test programs, each of which uses a part")]
+mod make;
 mod resumable;
 mod resume;
 mod sessions;

@@ -4,6 +4,7 @@ use super::{
     accounts::Accounts,
     catalogue::ModelCatalogue,
     context::{Actor, Environment},
+    costs::Costs,
     datasets::{self, Datasets},
     error::{ServiceError, ServiceResult},
     hosting::{self, Endpoints},
@@ -47,6 +48,7 @@ pub struct Services {
     pub playground: Playground,
     pub catalogue: ModelCatalogue,
     pub endpoints: Endpoints,
+    pub costs: Arc<Costs>,
     /// Tells who waits for news of a job.
     pub hub: JobHub,
     /// Cancelled when the server ends: open streams watch it.
@@ -65,6 +67,7 @@ impl Services {
         stop: CancellationToken,
     ) -> Self {
         let hub = JobHub::default();
+        let costs = Arc::new(Costs::new(store.clone(), elsewhere.prices.clone(), env.clone()));
         let cache = config.data_dir.join("cache/models");
         Self {
             training: Training::new(
@@ -78,6 +81,7 @@ impl Services {
                     missing: elsewhere.missing,
                     own_image: elsewhere.own_image,
                     prices: elsewhere.prices,
+                    costs: costs.clone(),
                     quotas: elsewhere.quotas,
                     catalogue: elsewhere.catalogue.clone(),
                 },
@@ -85,7 +89,14 @@ impl Services {
             models: Models::new(store.clone(), storage.clone(), env.clone(), config.data_dir.join("scratch")),
             playground: Playground::new(store.clone(), storage.clone(), cache, config.models_dir.clone()),
             catalogue: ModelCatalogue::new(elsewhere.catalogue, store.clone(), env.clone()),
-            endpoints: Endpoints::new(store.clone(), storage.clone(), env.clone(), elsewhere.hosting),
+            endpoints: Endpoints::new(
+                store.clone(),
+                storage.clone(),
+                env.clone(),
+                elsewhere.hosting,
+                costs.clone(),
+            ),
+            costs,
             accounts: Accounts::new(store.clone(), env.clone(), config.registration),
             datasets: Datasets::new(
                 store.clone(),

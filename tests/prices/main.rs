@@ -146,7 +146,7 @@ async fn a_list_that_hangs_holds_nobody_up() {
     let begun = std::time::Instant::now();
     let quote = prices.per_hour("ml.g5.2xlarge", Usage::Training).await;
     assert_eq!((quote.per_hour, quote.live), (Some(Money(1_515_000)), false));
-    assert_eq!(quote.problem.as_deref(), Some("AWS's price list did not answer within 3 seconds."));
+    assert_eq!(quote.problem.as_deref(), Some("AWS's price list did not answer within 3s."));
     for kind in &INSTANCE_TYPES {
         prices.per_hour(kind.name, Usage::Training).await;
     }

@@ -171,8 +171,10 @@ impl Endpoints {
     }
 
     /// The one place where a deployment may be refused for its cost.
-    async fn check_budget(&self, _actor: &Actor, _endpoint: &Endpoint) -> ServiceResult<()> {
-        Ok(())
+    async fn check_budget(&self, actor: &Actor, endpoint: &Endpoint) -> ServiceResult<()> {
+        // It costs its idle limit at least; what it costs then is what it is used for.
+        let least = endpoint.price_per_hour.map(|price| price.for_seconds(endpoint.idle_seconds, 1));
+        self.parts.costs.check_budget(actor, least).await
     }
 
     async fn quote(&self, instance_type: &str) -> Quote {

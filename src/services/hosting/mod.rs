@@ -18,6 +18,7 @@ pub use ledger::cost;
 
 use super::{
     context::{Actor, Environment},
+    costs::Costs,
     error::{ServiceError, ServiceResult},
     policy::{Action, Resource, authorize},
 };
@@ -79,6 +80,7 @@ struct Parts {
     storage: Arc<dyn Storage>,
     env: Environment,
     outside: Outside,
+    costs: Arc<Costs>,
     /// One deployment at a time is begun, so that two presses of a button find each other.
     beginning: tokio::sync::Mutex<()>,
     /// There is something to do at once.
@@ -90,13 +92,20 @@ struct Parts {
 }
 
 impl Endpoints {
-    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, env: Environment, outside: Outside) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        storage: Arc<dyn Storage>,
+        env: Environment,
+        outside: Outside,
+        costs: Arc<Costs>,
+    ) -> Self {
         Self {
             parts: Arc::new(Parts {
                 store,
                 storage,
                 env,
                 outside,
+                costs,
                 beginning: tokio::sync::Mutex::new(()),
                 news: tokio::sync::Notify::new(),
                 silence: Mutex::default(),

@@ -10,6 +10,7 @@ use crate::{
         job::Job,
         time::Instant,
     },
+    services::costs::Month,
     store::{JobUpdate, StoreResult},
 };
 
@@ -125,16 +126,11 @@ pub fn charge_of(job: &Job, now: Instant, ended: bool) -> Option<Charge> {
         } else {
             run.instance_type
         },
-        month: month_of(now),
+        month: Month::of(now).to_string(),
         estimate: spec.estimate.or_else(|| spec.at_most()),
         cost: job.cost(),
         seconds,
         ended,
         updated_at: now,
     })
-}
-
-/// `2026-11`, in UTC.
-pub fn month_of(at: Instant) -> String {
-    jiff::Timestamp::from_microsecond(at.micros()).unwrap_or_default().strftime("%Y-%m").to_string()
 }

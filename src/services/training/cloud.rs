@@ -15,6 +15,7 @@ use crate::{
     },
     services::{
         context::Actor,
+        costs::Costs,
         error::{ServiceError, ServiceResult},
     },
     store::Store,
@@ -31,6 +32,7 @@ pub struct Cloud {
     pub own_image: bool,
     pub prices: Arc<dyn Prices>,
     pub quotas: Arc<dyn Quotas>,
+    pub costs: Arc<Costs>,
     pub catalogue: Arc<dyn Catalogue>,
 }
 

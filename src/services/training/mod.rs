@@ -106,6 +106,10 @@ impl Training {
             ));
         }
         self.room_for_one_more(actor).await?;
+        if let Some(spec) = &plan.spec.cloud {
+            let amount = spec.estimate.or_else(|| spec.at_most());
+            self.planner.cloud.costs.check_budget(actor, amount).await?;
+        }
         let job = self.draft(actor, request, plan.spec);
         let audit = actor.audit(job.created_at, "job.create", &job.name);
         let job = match self.store.create_job(&job, &audit).await {

@@ -2,6 +2,7 @@
 //! service method; described by OpenAPI at `/api/openapi.json`, browsable at `/api/docs`.
 
 pub mod accounts;
+pub mod costs;
 pub mod datasets;
 pub mod docs;
 pub mod endpoints;
@@ -27,6 +28,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(models::router())
         .merge(jumpstart::router())
         .merge(endpoints::router())
+        .merge(costs::router())
 }
 
 /// The API as the route table takes it in.

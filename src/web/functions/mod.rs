@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod catalogue;
+pub mod costs;
 pub mod datasets;
 pub mod endpoints;
 pub mod models;

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     backends::{
+        Folders,
         catalogue::Catalogue,
         prices::{Prices, Quotas},
     },
@@ -32,6 +33,8 @@ pub struct Elsewhere {
     pub missing: Option<String>,
     /// Is there an image of our own to train with?
     pub own_image: bool,
+    /// Where the files of jobs lie that run there.
+    pub folders: Option<Arc<dyn Folders>>,
     pub catalogue: Arc<dyn Catalogue>,
     pub prices: Arc<dyn Prices>,
     pub quotas: Arc<dyn Quotas>,
@@ -80,6 +83,7 @@ impl Services {
                 Cloud {
                     missing: elsewhere.missing,
                     own_image: elsewhere.own_image,
+                    folders: elsewhere.folders,
                     prices: elsewhere.prices,
                     costs: costs.clone(),
                     quotas: elsewhere.quotas,

@@ -8,16 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// moto 5.2.5 calls the root of a list of parts `ListPartsResponse`; S3 and every SDK call it `ListPartsResult`.
-const SERVER: &str = "
-from moto.core.serialize import S3Serializer
-from moto.server import main
-
-plain = S3Serializer._serialize_body
-S3Serializer._serialize_body = lambda self, body: plain(self, body).replace('ListPartsResponse', 'ListPartsResult')
-main()
-";
-
 /// The Python that `cargo xtask test` installs; by hand, whatever `LLM_TUNER_TEST_PYTHON` names.
 pub fn python() -> String {
     std::env::var("LLM_TUNER_TEST_PYTHON").unwrap_or_else(|_| {
@@ -35,7 +25,8 @@ pub struct Moto {
 impl Moto {
     pub fn start() -> Self {
         let mut process = Command::new(python())
-            .args(["-c", SERVER, "-H", "127.0.0.1", "-p", "0"])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/aws/moto_server.py"))
+            .args(["-H", "127.0.0.1", "-p", "0"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

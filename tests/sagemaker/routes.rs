@@ -217,7 +217,10 @@ async fn the_seeds_body_is_enough_for_a_jumpstart_model_and_for_nano() {
     let promised = started["training_data_s3_uri"].as_str().unwrap();
     assert!(read.iter().any(|uri| uri.starts_with(promised)), "{promised}: {read:?}");
     let output = request["OutputDataConfig"]["S3OutputPath"].as_str().unwrap();
-    assert_eq!(output.trim_end_matches('/'), started["output_s3_uri"].as_str().unwrap().trim_end_matches('/'));
+    assert_eq!(
+        output.trim_end_matches('/'),
+        started["output_s3_uri"].as_str().unwrap().trim_end_matches('/')
+    );
 
     let started = server
         .post(

@@ -3,6 +3,7 @@
 use super::views;
 use crate::{
     domain::{
+        cloud::Route,
         event::{EventBody, JobEvent},
         job::Job,
         model::Model,
@@ -148,6 +149,12 @@ fn progress_tab(
         })
         .collect();
     let samples = views::samples(samples);
+    let scripted = job.spec.cloud.as_ref().is_some_and(|spec| matches!(spec.route, Route::JumpStart { .. }));
+    let no_samples = if scripted {
+        "The script of a JumpStart model answers no rows while it trains."
+    } else {
+        "Held-out rows are answered here at each evaluation."
+    };
     let stream = format!("/-/jobs/{}/events", job.name);
     let whole_log = format!("/api/training-job/{}/log", job.name);
     view! {
@@ -156,7 +163,7 @@ fn progress_tab(
                 <Card title="Loss"><LineChart title="Loss by step" series=lines/></Card>
                 <div class="job-columns">
                     <Card title="Samples">
-                        {samples.is_empty().then(|| view! { <p class="muted">"Held-out rows are answered here at each evaluation."</p> })}
+                        {samples.is_empty().then(|| view! { <p class="muted">{no_samples}</p> })}
                         {samples.into_iter().map(|(_, prompt, expected, output)| view! {
                             <article class="sample">
                                 <p class="sample-prompt" dir="auto">{prompt}</p>

@@ -1,6 +1,6 @@
 //! One job: its head, the live part, and tabs for settings, data, files and the batch as the model sees it.
 
-use super::views;
+use super::{card::place_words, views};
 use crate::{
     domain::{
         cloud::Route,
@@ -31,6 +31,7 @@ use axum::{
     response::Response,
 };
 use leptos::prelude::*;
+use std::time::Duration;
 
 #[derive(serde::Deserialize)]
 pub struct Chosen {
@@ -149,8 +150,7 @@ fn progress_tab(
         })
         .collect();
     let samples = views::samples(samples);
-    let scripted = job.spec.cloud.as_ref().is_some_and(|spec| matches!(spec.route, Route::JumpStart { .. }));
-    let no_samples = if scripted {
+    let no_samples = if is_scripted(job) {
         "The script of a JumpStart model answers no rows while it trains."
     } else {
         "Held-out rows are answered here at each evaluation."
@@ -180,6 +180,11 @@ fn progress_tab(
     }
 }
 
+/// By the script of a JumpStart model, which has ways of its own.
+fn is_scripted(job: &Job) -> bool {
+    job.spec.cloud.as_ref().is_some_and(|spec| matches!(spec.route, Route::JumpStart { .. }))
+}
+
 /// Time of day, UTC.
 fn clock_time(at: Instant) -> String {
     jiff::Timestamp::from_microsecond(at.micros())
@@ -191,12 +196,26 @@ fn settings_tab(job: &Job, flash: &Flash, now: Instant) -> impl IntoView + use<>
     let mut facts: Vec<(String, AnyView)> = vec![
         ("Name".into(), view! { <span class="mono">{job.name.clone()}</span> }.into_any()),
         ("Base model".into(), job.spec.base_name.clone().into_any()),
-        ("Held out".into(), format::percent(job.spec.validation_share).into_any()),
         ("Planned tokens".into(), format::integer(job.spec.tokens).into_any()),
-        ("Planned memory".into(), format::bytes(job.spec.memory_bytes).into_any()),
         ("Try".into(), job.attempt.to_string().into_any()),
         ("Made".into(), view! { <RelativeTime at=job.created_at now=now/> }.into_any()),
     ];
+    if let Some(spec) = &job.spec.cloud {
+        facts.push(("Runs on".into(), place_words(spec).into_any()));
+        let limit = Duration::from_secs(spec.max_runtime_seconds);
+        facts.push(("Stopped after".into(), format::duration(limit).into_any()));
+        if !spec.fallback.is_empty() {
+            facts.push(("Or else on".into(), spec.fallback.join(", ").into_any()));
+        }
+    } else {
+        facts.push(("Planned memory".into(), format::bytes(job.spec.memory_bytes).into_any()));
+    }
+    if let Some(arn) = job.cloud.as_ref().and_then(|run| run.arn.clone()) {
+        facts.push(("Job at AWS".into(), view! { <span class="mono">{arn}</span> }.into_any()));
+    }
+    if !is_scripted(job) {
+        facts.push(("Held out".into(), format::percent(job.spec.validation_share).into_any()));
+    }
     for (name, value) in &job.spec.hyperparameters {
         facts.push((name.clone(), view! { <span class="mono">{value.clone()}</span> }.into_any()));
     }

@@ -115,12 +115,14 @@ fn failure(job: &Job) -> Option<impl IntoView + use<>> {
 
 fn finished(model: Option<&Model>) -> impl IntoView + use<> {
     model.map(|model| {
-        let talk = format!("/playground?model={}", model.id);
+        let talk = model.answers_here().then(|| format!("/playground?model={}", model.id));
+        let deploy = (!model.answers_here()).then(|| format!("/models/{}/deploy", model.id));
         let download = format!("/api/models/{}/archive", model.id);
         let more = format!("/models/{}", model.id);
         view! {
             <div class="actions finished">
-                <LinkButton kind=ButtonKind::Primary icon=Icon::Playground href=talk>"Talk to it"</LinkButton>
+                {talk.map(|href| view! { <LinkButton kind=ButtonKind::Primary icon=Icon::Playground href=href>"Talk to it"</LinkButton> })}
+                {deploy.map(|href| view! { <LinkButton kind=ButtonKind::Primary href=href>"Deploy"</LinkButton> })}
                 <LinkButton icon=Icon::Download download=true href=download>"Download"</LinkButton>
                 <LinkButton kind=ButtonKind::Quiet href=more>"The model"</LinkButton>
             </div>

@@ -32,7 +32,7 @@ pub struct Model {
 impl Model {
     /// Can this machine's own engine answer with it? A JumpStart model comes packed for a machine of AWS.
     pub fn answers_here(&self) -> bool {
-        !matches!(self.base, BaseModel::JumpStart { .. })
+        !matches!(self.base, super::job::BaseModel::JumpStart { .. })
     }
 }
 

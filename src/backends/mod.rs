@@ -6,6 +6,8 @@
 
 pub mod exit;
 pub mod local;
+pub mod prices;
+pub mod sagemaker;
 
 use crate::domain::{ids::JobId, job::Job};
 use async_trait::async_trait;

@@ -11,9 +11,9 @@ pub fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let done = tokio::runtime::Runtime::new().map_err(|error| error.to_string()).and_then(|runtime| {
-        runtime.block_on(config.database.migrate()).map_err(|error| error.to_string())
-    });
+    let done = tokio::runtime::Runtime::new()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(config.database.migrate()).map_err(|error| error.to_string()));
     match done {
         Ok(said) => {
             said.iter().for_each(|line| println!("{line}"));

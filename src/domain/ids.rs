@@ -42,6 +42,8 @@ id!(/// A training job.
     JobId);
 id!(/// A finished model.
     ModelId);
+id!(/// A hosted model.
+    EndpointId);
 id!(/// A session, as its owner sees it in the list: never the cookie's secret.
     SessionId);
 

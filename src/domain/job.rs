@@ -1,6 +1,7 @@
 //! A training job: its row, its states, and which state may follow which.
 
 use super::{
+    cloud::{CloudRun, CloudSpec, Place},
     ids::{DatasetId, JobId, ModelId, UserId},
     time::Instant,
 };
@@ -123,6 +124,10 @@ pub enum BaseModel {
     Model { id: ModelId },
     /// A directory in the Hugging Face layout that the operator put under `MODELS_DIR`.
     Directory { name: String },
+    /// A model of the Hugging Face Hub, by its id; fetched by the container that trains.
+    Hub { id: String },
+    /// A JumpStart model, by its id.
+    JumpStart { id: String },
 }
 
 /// Everything that was decided when the job was made. Never changes afterwards.
@@ -144,6 +149,15 @@ pub struct JobSpec {
     pub total_steps: u64,
     pub memory_bytes: u64,
     pub seconds: u64,
+    /// For a job that runs on SageMaker. Specs of before there was one have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<CloudSpec>,
+}
+
+impl JobSpec {
+    pub fn place(&self) -> Place {
+        if self.cloud.is_some() { Place::SageMaker } else { Place::Local }
+    }
 }
 
 /// Who holds a job and until when. Every write of a holder carries its epoch; an older epoch is refused.
@@ -190,6 +204,8 @@ pub struct Job {
     /// Of the request that made it; unique per user.
     pub idempotency_key: String,
     pub lease: Option<Lease>,
+    /// How it stands on SageMaker, once it went there.
+    pub cloud: Option<CloudRun>,
     pub created_at: Instant,
     pub started_at: Option<Instant>,
     pub ended_at: Option<Instant>,

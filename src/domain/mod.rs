@@ -5,19 +5,28 @@
 //! - [`account`]: e-mail, password, role, user, session.
 //! - [`dataset`]: a dataset's row and its states.
 //! - [`upload`]: a file that comes in pieces and is no dataset yet.
+//! - [`cloud`]: where a job runs, and what it needs to run on SageMaker.
 //! - [`job`]: a training job's row, its states and which may follow which.
 //! - [`event`]: what a running job tells: log lines, metrics, samples, changes of state.
 //! - [`model`]: a finished model and its files.
+//! - [`endpoint`]: a model that is hosted on SageMaker.
+//! - [`licence`]: who accepted which model's licence.
+//! - [`money`], [`charge`]: amounts, and what running something cost.
 //! - [`audit`]: one line of the audit log.
 //! - [`field`]: an error that names the field it is about.
 
 pub mod account;
 pub mod audit;
+pub mod charge;
+pub mod cloud;
 pub mod dataset;
+pub mod endpoint;
 pub mod event;
 pub mod field;
 pub mod ids;
 pub mod job;
+pub mod licence;
 pub mod model;
+pub mod money;
 pub mod time;
 pub mod upload;

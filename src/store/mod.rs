@@ -21,11 +21,16 @@ pub use location::Location;
 use crate::domain::{
     account::{Email, Role, Session, User},
     audit::AuditEntry,
+    charge::Charge,
+    cloud::{CloudRun, Place},
     dataset::{Dataset, DatasetState},
+    endpoint::{Endpoint, EndpointState},
     event::{EventBody, JobEvent},
-    ids::{DatasetId, JobId, ModelId, SessionId, UserId},
+    ids::{DatasetId, EndpointId, JobId, ModelId, SessionId, UserId},
     job::{Job, JobState, StopMode},
+    licence::LicenceAcceptance,
     model::Model,
+    money::Money,
     time::Instant,
     upload::Upload,
 };
@@ -195,6 +200,7 @@ pub struct JobUpdate {
     pub next_step: Option<String>,
     pub started_at: Option<Instant>,
     pub ended_at: Option<Instant>,
+    pub cloud: Option<CloudRun>,
 }
 
 #[async_trait]
@@ -207,17 +213,18 @@ pub trait Jobs: Send + Sync {
     async fn list_jobs(&self, user: &UserId, page: &PageRequest) -> StoreResult<Page<Job>>;
     /// How many of the user's jobs are not final.
     async fn count_active_jobs(&self, user: &UserId) -> StoreResult<u64>;
-    /// How many queued jobs go before this one in the order of [`claim_jobs`](Jobs::claim_jobs); `None` where it is
+    /// How many queued jobs of the same place go before this one in the order of [`claim_jobs`](Jobs::claim_jobs); `None` where it is
     /// not queued.
     async fn queue_position(&self, id: &JobId) -> StoreResult<Option<u64>>;
 
-    /// Takes up to `limit` jobs nobody holds, queued or left by a holder whose lease ran out, and leases them to
+    /// Takes up to `limit` jobs of this place that nobody holds, queued or left by a holder whose lease ran out, and leases them to
     /// `owner` until `until`, one epoch up. Jobs in a running state come first (they were taken over), then the
     /// queue in fair order: the user with fewest running jobs first, then the oldest job. What is taken counts as
     /// running, so several at once are the same as one by one.
     async fn claim_jobs(
         &self,
         owner: &str,
+        place: Place,
         now: Instant,
         until: Instant,
         limit: usize,
@@ -297,9 +304,66 @@ pub trait AuditLog: Send + Sync {
     async fn list_audit(&self, page: &PageRequest) -> StoreResult<Page<AuditEntry>>;
 }
 
+/// What running things on AWS cost, and how much it may.
+#[async_trait]
+pub trait Costs: Send + Sync {
+    /// Writes the line, in the place of the one with its id.
+    async fn save_charge(&self, charge: &Charge) -> StoreResult<()>;
+    /// The lines of one month, of one person or of all, newest first.
+    async fn charges(&self, month: &str, user: Option<&UserId>) -> StoreResult<Vec<Charge>>;
+    /// The months that have lines, newest first, at most 120.
+    async fn charged_months(&self, user: Option<&UserId>) -> StoreResult<Vec<String>>;
+    /// What a person may spend in a month; `None` sets no limit.
+    async fn set_budget(&self, user: &UserId, budget: Option<Money>, audit: &AuditEntry) -> StoreResult<()>;
+    async fn budget(&self, user: &UserId) -> StoreResult<Option<Money>>;
+}
+
+/// What the keeper of endpoints writes. `None` leaves a value as it is.
+#[derive(Debug, Clone, Default)]
+pub struct EndpointUpdate {
+    pub state: Option<EndpointState>,
+    pub phase: Option<String>,
+    pub failure: Option<String>,
+    pub next_step: Option<String>,
+    pub in_service_at: Option<Instant>,
+    pub ended_at: Option<Instant>,
+}
+
+#[async_trait]
+pub trait Endpoints: Send + Sync {
+    /// Adds an endpoint in `creating`. `Taken("endpoint name")` where its name is in use.
+    async fn create_endpoint(&self, endpoint: &Endpoint, audit: &AuditEntry) -> StoreResult<()>;
+    async fn endpoint(&self, id: &EndpointId) -> StoreResult<Option<Endpoint>>;
+    /// Newest first, those that are deleted included.
+    async fn list_endpoints(&self, user: &UserId, page: &PageRequest) -> StoreResult<Page<Endpoint>>;
+    /// Those of all users that are not `deleted`, oldest first: what may cost money.
+    async fn open_endpoints(&self) -> StoreResult<Vec<Endpoint>>;
+    /// Writes the update where the endpoint is still in the state `from`; else `NotFound` and nothing is written.
+    async fn update_endpoint(
+        &self,
+        id: &EndpointId,
+        from: EndpointState,
+        update: &EndpointUpdate,
+    ) -> StoreResult<()>;
+    /// Puts an endpoint that is not over into `deleting`. `NotFound` where it is `deleted`.
+    async fn end_endpoint(&self, id: &EndpointId, phase: &str, audit: &AuditEntry) -> StoreResult<()>;
+    /// Notes that it was used; never back in time.
+    async fn touch_endpoint(&self, id: &EndpointId, at: Instant) -> StoreResult<()>;
+}
+
+#[async_trait]
+pub trait Licences: Send + Sync {
+    /// Records it; a second acceptance of the same version changes nothing, and nothing is audited.
+    async fn accept_licence(&self, acceptance: &LicenceAcceptance, audit: &AuditEntry) -> StoreResult<()>;
+    /// What this person accepted, newest first.
+    async fn accepted_licences(&self, user: &UserId) -> StoreResult<Vec<LicenceAcceptance>>;
+}
+
 /// The whole port.
 #[async_trait]
-pub trait Store: Accounts + Sessions + Datasets + Uploads + Jobs + Models + AuditLog {
+pub trait Store:
+    Accounts + Sessions + Datasets + Uploads + Jobs + Models + AuditLog + Costs + Endpoints + Licences
+{
     /// One cheap question, for `/ready`.
     async fn ping(&self) -> StoreResult<()>;
 }

@@ -1,12 +1,10 @@
 //! What a job's directory holds when its trainer starts.
 
 use crate::{bench::Bench, support::make};
-use llm_tuner::{
-    domain::{
-        job::{BaseModel, Job, JobState},
-        model::{Model, ModelFile, ModelKind},
-    },
-    store::{Datasets, Jobs, Models},
+use llm_tuner::domain::{
+    cloud::Place,
+    job::{BaseModel, Job, JobState},
+    model::{Model, ModelFile, ModelKind},
 };
 use std::{collections::HashSet, fs};
 
@@ -161,5 +159,7 @@ async fn data_that_is_gone_is_said() {
     let (job, _) = finished(&bench, &job).await;
     assert_eq!(job.state, JobState::Failed);
     assert_eq!(job.failure.as_deref(), Some("The file of the dataset \"data 1\" is missing."));
-    assert!(bench.db.store.claim_jobs("x", make::at(0), make::at(1), 10).await.unwrap().is_empty());
+    assert!(
+        bench.db.store.claim_jobs("x", Place::Local, make::at(0), make::at(1), 10).await.unwrap().is_empty()
+    );
 }

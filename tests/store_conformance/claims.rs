@@ -6,6 +6,7 @@ use crate::{
 };
 use llm_tuner::{
     domain::{
+        cloud::Place,
         ids::JobId,
         job::{Job, JobState, StopMode},
         time::Instant,
@@ -44,7 +45,7 @@ const TURNS: [u64; 8] = [1, 4, 7, 2, 6, 3, 5, 8];
 /// be on its way back); the next one finds it.
 pub async fn claim_soon(db: &Db, owner: &str, now: Instant, until: Instant) -> Vec<Job> {
     for _ in 0..10_000 {
-        let claimed = db.claim_jobs(owner, now, until, 1).await.unwrap();
+        let claimed = db.claim_jobs(owner, Place::Local, now, until, 1).await.unwrap();
         if !claimed.is_empty() {
             return claimed;
         }
@@ -55,8 +56,8 @@ pub async fn claim_soon(db: &Db, owner: &str, now: Instant, until: Instant) -> V
 
 pub async fn turns_are_fair_between_users(db: Db) {
     queue(&db, &QUEUE).await;
-    assert_eq!(ids(&db.claim_jobs("me", at(100), at(130), 0).await.unwrap()), []);
-    let claimed = db.claim_jobs("me", at(100), at(130), 100).await.unwrap();
+    assert_eq!(ids(&db.claim_jobs("me", Place::Local, at(100), at(130), 0).await.unwrap()), []);
+    let claimed = db.claim_jobs("me", Place::Local, at(100), at(130), 100).await.unwrap();
     assert_eq!(ids(&claimed), TURNS.map(job_id));
     for job in claimed {
         let lease = job.lease.unwrap();
@@ -69,7 +70,7 @@ pub async fn one_by_one_is_the_same_order(db: Db) {
     queue(&db, &QUEUE).await;
     let mut order = Vec::new();
     loop {
-        let claimed = db.claim_jobs("me", at(100), at(130), 1).await.unwrap();
+        let claimed = db.claim_jobs("me", Place::Local, at(100), at(130), 1).await.unwrap();
         let Some(job) = claimed.first() else { break };
         order.push(job.id.clone());
         // Some start at once, some are still only held: both count as running.
@@ -86,25 +87,25 @@ pub async fn running_jobs_weigh(db: Db) {
         db.create_job(&job(n, of, &[]), &audit("job.create")).await.unwrap();
     }
     // Users 1 and 2 have one running each; 1's ends.
-    let first = db.claim_jobs("me", at(100), at(130), 2).await.unwrap();
+    let first = db.claim_jobs("me", Place::Local, at(100), at(130), 2).await.unwrap();
     assert_eq!(ids(&first), [job_id(1), job_id(3)]);
     for job in &first {
         db.record(&job.id, 1, &into(JobState::Training), &[]).await.unwrap_err();
         db.record(&job.id, 1, &into(JobState::Starting), &[]).await.unwrap();
     }
     db.record(&job_id(1), 1, &into(JobState::Completed), &[]).await.unwrap();
-    let next = db.claim_jobs("me", at(101), at(131), 3).await.unwrap();
+    let next = db.claim_jobs("me", Place::Local, at(101), at(131), 3).await.unwrap();
     assert_eq!(ids(&next), [job_id(2), job_id(4), job_id(5)]);
 }
 
 pub async fn a_job_left_behind_comes_first(db: Db) {
     queue(&db, &[1, 2, 1]).await;
-    let held = db.claim_jobs("first", at(100), at(130), 1).await.unwrap();
+    let held = db.claim_jobs("first", Place::Local, at(100), at(130), 1).await.unwrap();
     assert_eq!(ids(&held), [job_id(1)]);
     db.record(&job_id(1), 1, &into(JobState::Starting), &[]).await.unwrap();
-    assert_eq!(ids(&db.claim_jobs("second", at(129), at(159), 1).await.unwrap()), [job_id(2)]);
+    assert_eq!(ids(&db.claim_jobs("second", Place::Local, at(129), at(159), 1).await.unwrap()), [job_id(2)]);
     // At the very end of the lease the job is free: the holder of it had until then, not longer.
-    let taken_over = db.claim_jobs("second", at(130), at(160), 2).await.unwrap();
+    let taken_over = db.claim_jobs("second", Place::Local, at(130), at(160), 2).await.unwrap();
     assert_eq!(ids(&taken_over), [job_id(1), job_id(3)]);
     assert_eq!(taken_over[0].state, JobState::Starting, "the state is the new holder's to change");
     let lease = taken_over[0].lease.clone().unwrap();
@@ -120,7 +121,7 @@ pub async fn racing_claims_take_each_job_once(db: Db) {
                 let mut mine = Vec::new();
                 loop {
                     let owner = format!("holder {n}");
-                    let claimed = db.claim_jobs(&owner, at(100), at(130), 2).await.unwrap();
+                    let claimed = db.claim_jobs(&owner, Place::Local, at(100), at(130), 2).await.unwrap();
                     if claimed.is_empty() {
                         return mine;
                     }
@@ -142,9 +143,9 @@ pub async fn racing_claims_take_each_job_once(db: Db) {
 pub async fn a_final_job_is_never_claimed(db: Db) {
     queue(&db, &[1, 1]).await;
     db.request_stop(&job_id(1), StopMode::Keep, at(50), &audit("job.stop")).await.unwrap();
-    assert_eq!(ids(&db.claim_jobs("me", at(100), at(130), 5).await.unwrap()), [job_id(2)]);
+    assert_eq!(ids(&db.claim_jobs("me", Place::Local, at(100), at(130), 5).await.unwrap()), [job_id(2)]);
     db.record(&job_id(2), 1, &into(JobState::Lost), &[]).await.unwrap();
-    assert_eq!(ids(&db.claim_jobs("me", at(500), at(530), 5).await.unwrap()), []);
+    assert_eq!(ids(&db.claim_jobs("me", Place::Local, at(500), at(530), 5).await.unwrap()), []);
 }
 
 pub async fn the_position_counts_those_before(db: Db) {
@@ -152,7 +153,7 @@ pub async fn the_position_counts_those_before(db: Db) {
     for (expected, n) in (0..).zip(TURNS) {
         assert_eq!(db.queue_position(&job_id(n)).await.unwrap(), Some(expected), "job {n}");
     }
-    let claimed = db.claim_jobs("me", at(100), at(130), 2).await.unwrap();
+    let claimed = db.claim_jobs("me", Place::Local, at(100), at(130), 2).await.unwrap();
     assert_eq!(db.queue_position(&job_id(1)).await.unwrap(), Some(0), "held, about to start");
     db.record(&claimed[0].id, 1, &into(JobState::Starting), &[]).await.unwrap();
     assert_eq!(db.queue_position(&job_id(1)).await.unwrap(), None, "runs");

@@ -7,6 +7,7 @@ use crate::{
 };
 use llm_tuner::{
     domain::{
+        cloud::Place,
         event::{EventBody, JobEvent},
         job::JobState,
         time::Instant,
@@ -19,7 +20,7 @@ async fn held(db: &Db, jobs: u64) {
     for n in 1..=jobs {
         db.create_job(&job(n, 1, &[]), &audit("job.create")).await.unwrap();
     }
-    db.claim_jobs("first", at(100), at(130), 100).await.unwrap();
+    db.claim_jobs("first", Place::Local, at(100), at(130), 100).await.unwrap();
 }
 
 fn line(text: impl Into<String>) -> (Instant, EventBody) {

@@ -5,7 +5,10 @@ use crate::{
     support::make::{at, audit, dataset, dataset_id, job, job_id, user, user_id},
 };
 use llm_tuner::{
-    domain::job::{BaseModel, Job, JobState, StopMode},
+    domain::{
+        cloud::Place,
+        job::{BaseModel, Job, JobState, StopMode},
+    },
     store::{JobUpdate, PageRequest, StoreError},
 };
 use std::collections::BTreeSet;
@@ -164,7 +167,7 @@ pub async fn active_jobs_are_counted(db: Db) {
     for (n, of) in [(1, 1), (2, 1), (3, 1), (4, 2)] {
         db.create_job(&job(n, of, &[]), &audit("job.create")).await.unwrap();
     }
-    let claimed = db.claim_jobs("me", at(10), at(40), 1).await.unwrap();
+    let claimed = db.claim_jobs("me", Place::Local, at(10), at(40), 1).await.unwrap();
     let running = JobUpdate { state: Some(JobState::Starting), ..JobUpdate::default() };
     db.record(&claimed[0].id, 1, &running, &[]).await.unwrap();
     db.request_stop(&job_id(3), StopMode::Keep, at(11), &audit("job.stop")).await.unwrap();
@@ -179,7 +182,7 @@ pub async fn only_a_final_job_is_deleted(db: Db) {
     db.create_job(&job(1, 1, &[1]), &audit("job.create")).await.unwrap();
     let refused = db.delete_job(&job_id(1), &audit("job.delete")).await;
     assert!(matches!(refused, Err(StoreError::NotFound("job"))), "{refused:?}");
-    db.claim_jobs("me", at(10), at(40), 1).await.unwrap();
+    db.claim_jobs("me", Place::Local, at(10), at(40), 1).await.unwrap();
     let failed = JobUpdate { state: Some(JobState::Failed), ..JobUpdate::default() };
     db.record(&job_id(1), 1, &failed, &[]).await.unwrap();
     db.delete_job(&job_id(1), &audit("job.delete")).await.unwrap();

@@ -7,6 +7,7 @@ use crate::{
 };
 use llm_tuner::{
     domain::{
+        cloud::Place,
         event::EventBody,
         job::{JobState, StopMode},
     },
@@ -16,7 +17,7 @@ use llm_tuner::{
 /// One queued job, claimed with epoch 1 until second 130.
 async fn held(db: &Db) {
     queued(db).await;
-    assert_eq!(db.claim_jobs("first", at(100), at(130), 1).await.unwrap().len(), 1);
+    assert_eq!(db.claim_jobs("first", Place::Local, at(100), at(130), 1).await.unwrap().len(), 1);
 }
 
 async fn queued(db: &Db) {
@@ -32,16 +33,16 @@ pub async fn a_heartbeat_keeps_the_job(db: Db) {
     held(&db).await;
     assert_eq!(db.heartbeat(&job_id(1), 1, at(160)).await.unwrap(), None);
     assert_eq!(db.job(&job_id(1)).await.unwrap().unwrap().lease.unwrap().until, at(160));
-    assert_eq!(db.claim_jobs("second", at(159), at(190), 1).await.unwrap(), vec![]);
+    assert_eq!(db.claim_jobs("second", Place::Local, at(159), at(190), 1).await.unwrap(), vec![]);
     // Late, but nobody took it meanwhile.
     assert_eq!(db.heartbeat(&job_id(1), 1, at(300)).await.unwrap(), None);
-    assert_eq!(db.claim_jobs("second", at(299), at(330), 1).await.unwrap(), vec![]);
+    assert_eq!(db.claim_jobs("second", Place::Local, at(299), at(330), 1).await.unwrap(), vec![]);
 }
 
 pub async fn an_old_epoch_is_refused(db: Db) {
     held(&db).await;
     db.record(&job_id(1), 1, &into(JobState::Starting), &[]).await.unwrap();
-    assert_eq!(db.claim_jobs("second", at(130), at(160), 1).await.unwrap().len(), 1);
+    assert_eq!(db.claim_jobs("second", Place::Local, at(130), at(160), 1).await.unwrap().len(), 1);
     let before = db.job(&job_id(1)).await.unwrap();
     for epoch in [0, 1, 3, u64::MAX] {
         let lost = [
@@ -74,13 +75,14 @@ pub async fn a_released_job_is_free_at_once(db: Db) {
     assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
     let lost = db.record(&job_id(1), 1, &JobUpdate::default(), &[]).await;
     assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
-    let claimed = db.claim_jobs("second", at(101), at(131), 1).await.unwrap();
+    let claimed = db.claim_jobs("second", Place::Local, at(101), at(131), 1).await.unwrap();
     assert_eq!(claimed[0].lease.as_ref().unwrap().epoch, 2);
 }
 
 pub async fn a_summary_is_written_piece_by_piece(db: Db) {
     held(&db).await;
     let first = JobUpdate {
+        cloud: None,
         state: Some(JobState::Starting),
         phase: Some("Loading the data 📦".to_owned()),
         step: Some(3),
@@ -141,7 +143,7 @@ pub async fn a_stop_reaches_the_holder(db: Db) {
     db.request_stop(&job_id(1), StopMode::Discard, at(106), &audit("job.stop")).await.unwrap();
     assert_eq!(db.heartbeat(&job_id(1), 1, at(160)).await.unwrap(), Some(StopMode::Discard));
     // Whoever takes the job over learns of it too.
-    let taken = db.claim_jobs("second", at(160), at(190), 1).await.unwrap();
+    let taken = db.claim_jobs("second", Place::Local, at(160), at(190), 1).await.unwrap();
     assert_eq!(taken[0].stop, Some(StopMode::Discard));
     db.record(&job_id(1), 2, &into(JobState::Stopping), &[]).await.unwrap();
     db.record(&job_id(1), 2, &into(JobState::Stopped), &[]).await.unwrap();

@@ -8,10 +8,15 @@ use crate::support::{
 };
 use llm_tuner::{
     domain::{
+        cloud::Place,
         event::EventBody,
         job::{JobState, StopMode},
     },
-    store::{JobUpdate, Store, StoreError, dynamodb::{Address, DynamoStore}, sql::SqlStore},
+    store::{
+        JobUpdate, Store, StoreError,
+        dynamodb::{Address, DynamoStore},
+        sql::SqlStore,
+    },
 };
 use proptest::{prelude::*, sample::select, test_runner::FileFailurePersistence};
 
@@ -195,7 +200,7 @@ impl World {
         let was_free: Vec<bool> = self.jobs.iter().map(free).collect();
         let until = self.now + LEASE;
         let owner = format!("holder {holder}");
-        let claimed = store.claim_jobs(&owner, at(self.now), at(until), limit).await.unwrap();
+        let claimed = store.claim_jobs(&owner, Place::Local, at(self.now), at(until), limit).await.unwrap();
         let count = was_free.iter().filter(|free| **free).count();
         assert_eq!(claimed.len(), limit.min(count), "takes as many as there are");
         for job in &claimed {

@@ -11,10 +11,14 @@ mod support;
 mod accounts;
 mod audit;
 mod claims;
+mod cloud;
+mod costs;
 mod datasets;
+mod endpoints;
 mod events;
 mod jobs;
 mod leases;
+mod licences;
 mod lifecycle;
 mod models;
 mod on_dynamodb;
@@ -73,6 +77,17 @@ macro_rules! cases {
                     numbers_have_no_gaps, stale_writers_leave_no_event, kinds_are_read_apart,
                     every_kind_reads_back, a_loss_that_is_no_number_is_kept, events_go_with_their_job,
                 ]
+                cloud: [
+                    a_place_takes_its_own_jobs, positions_count_within_a_place, a_run_is_written_and_stays,
+                ]
+                costs: [
+                    a_line_replaces_itself, a_month_is_read_for_one_or_all, a_budget_is_set_and_lifted,
+                ]
+                endpoints: [
+                    an_endpoint_reads_back_as_stored, an_endpoint_name_is_taken_once, open_ones_are_those_that_cost,
+                    an_update_needs_its_state, the_end_is_asked_for_once_it_is_not_over, use_never_goes_back,
+                ]
+                licences: [an_acceptance_is_recorded_once, acceptances_are_a_persons_own]
                 models: [
                     a_model_reads_back_as_stored, a_second_try_replaces_the_model, models_page_and_change,
                 ]

@@ -5,7 +5,7 @@ use crate::support::{
     make::{at, audit, job, job_id, user},
 };
 use llm_tuner::{
-    domain::event::EventBody,
+    domain::{cloud::Place, event::EventBody},
     store::{Accounts, JobUpdate, StoreError, sql::SqlStore},
 };
 use sqlx::{Connection, SqliteConnection};
@@ -76,7 +76,7 @@ async fn the_file_is_whole_after_writers_went_away_in_the_middle() {
     let fresh = databases::sqlite().await;
     fresh.store.create_user(&user(1), &audit("user.create")).await.unwrap();
     fresh.store.create_job(&job(1, 1, &[]), &audit("job.create")).await.unwrap();
-    fresh.store.claim_jobs("me", at(1), at(100), 1).await.unwrap();
+    fresh.store.claim_jobs("me", Place::Local, at(1), at(100), 1).await.unwrap();
     let lines: Vec<_> = (0..200).map(|n| (at(1), EventBody::Log { line: format!("line {n}") })).collect();
     let mut acknowledged = 0;
     for round in 0..60 {

@@ -19,7 +19,11 @@ pub struct Fresh {
 
 enum Cleanup {
     Folder(SqlStore, tempfile::TempDir),
-    Database { store: SqlStore, admin: String, name: String },
+    Database {
+        store: SqlStore,
+        admin: String,
+        name: String,
+    },
     /// Ends with the server.
     Tables(Moto),
 }

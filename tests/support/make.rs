@@ -3,10 +3,15 @@
 use llm_tuner::domain::{
     account::{Email, Role, Session, User},
     audit::{AuditEntry, Outcome},
+    charge::{Charge, ChargeKind},
+    cloud::{CloudSpec, Route},
     dataset::{Dataset, DatasetState},
-    ids::{DatasetId, JobId, ModelId, SessionId, UserId},
+    endpoint::{Endpoint, EndpointState},
+    ids::{DatasetId, EndpointId, JobId, ModelId, SessionId, UserId},
     job::{BaseModel, Job, JobSpec, JobState},
+    licence::LicenceAcceptance,
     model::{Model, ModelFile, ModelKind},
+    money::Money,
     time::Instant,
     upload::Upload,
 };
@@ -28,6 +33,9 @@ pub fn dataset_id(n: u64) -> DatasetId {
 }
 pub fn model_id(n: u64) -> ModelId {
     ModelId::from_parts(n, 4)
+}
+pub fn endpoint_id(n: u64) -> EndpointId {
+    EndpointId::from_parts(n, 6)
 }
 pub fn session_id(n: u64) -> SessionId {
     SessionId::from_parts(n, 5)
@@ -131,6 +139,7 @@ pub fn job(n: u64, of: u64, datasets: &[u64]) -> Job {
             total_steps: 100,
             memory_bytes: 1 << 30,
             seconds: 60,
+            cloud: None,
         },
         state: JobState::Queued,
         phase: "Waiting".to_owned(),
@@ -149,6 +158,7 @@ pub fn job(n: u64, of: u64, datasets: &[u64]) -> Job {
         next_step: None,
         idempotency_key: format!("key-{n}"),
         lease: None,
+        cloud: None,
         created_at: seconds(n),
         started_at: None,
         ended_at: None,
@@ -172,5 +182,70 @@ pub fn model(n: u64, of: u64, of_job: u64) -> Model {
         files: vec![ModelFile { path: "model.safetensors".to_owned(), bytes: 42, sha256: "cd".repeat(32) }],
         bytes: 42,
         created_at: seconds(n),
+    }
+}
+
+/// What job `n` needs to run on SageMaker.
+pub fn cloud() -> CloudSpec {
+    CloudSpec {
+        route: Route::Script,
+        instance_type: "ml.g5.2xlarge".to_owned(),
+        instance_count: 1,
+        volume_gb: 30,
+        max_runtime_seconds: 3600,
+        spot: true,
+        fallback: vec!["ml.g5.4xlarge".to_owned()],
+        prices: BTreeMap::from([("ml.g5.2xlarge".to_owned(), Money(1_515_000))]),
+        prices_as_of: Some("2026-11-21".to_owned()),
+        estimate: Some(Money(750_000)),
+        licence_accepted: false,
+    }
+}
+
+/// What job `n` of user `of` cost in a month.
+pub fn charge(n: u64, of: u64, month: &str) -> Charge {
+    Charge {
+        id: format!("job:{}", job_id(n)),
+        user_id: user_id(of),
+        kind: ChargeKind::Training,
+        name: format!("job-{n}"),
+        instance_type: "ml.g5.2xlarge".to_owned(),
+        month: month.to_owned(),
+        estimate: Some(Money(2_000_000)),
+        cost: None,
+        seconds: 60 * n,
+        ended: false,
+        updated_at: seconds(n),
+    }
+}
+
+pub fn endpoint(n: u64, of: u64) -> Endpoint {
+    Endpoint {
+        id: endpoint_id(n),
+        user_id: user_id(of),
+        model_id: model_id(n),
+        model_name: format!("model {n}"),
+        name: format!("endpoint-{n}"),
+        instance_type: "ml.g5.2xlarge".to_owned(),
+        state: EndpointState::Creating,
+        phase: "Asking AWS".to_owned(),
+        failure: None,
+        next_step: None,
+        idle_seconds: 3600,
+        price_per_hour: Some(Money(1_515_000)),
+        created_at: seconds(n),
+        in_service_at: None,
+        last_used_at: seconds(n),
+        ended_at: None,
+    }
+}
+
+pub fn licence(of: u64, model: &str, version: &str, second: i64) -> LicenceAcceptance {
+    LicenceAcceptance {
+        user_id: user_id(of),
+        model: model.to_owned(),
+        version: version.to_owned(),
+        licence: "s3://bucket/eula.txt".to_owned(),
+        at: at(second),
     }
 }

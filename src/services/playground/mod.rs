@@ -245,6 +245,11 @@ impl Playground {
     async fn base_dir(&self, model: &Model) -> ServiceResult<Option<PathBuf>> {
         match &model.base {
             BaseModel::Nano => Ok(None),
+            BaseModel::Hub { id } | BaseModel::JumpStart { id } => Err(ServiceError::refused(
+                "base_elsewhere",
+                format!("The base model {id} is not on this machine."),
+                "Deploy the tuned model to an endpoint to talk to it, or download it.",
+            )),
             BaseModel::Directory { name } => {
                 let path = self.models_dir.join(name);
                 if !crate::backends::is_inside(&self.models_dir, &path) || !path.is_dir() {

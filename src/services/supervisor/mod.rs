@@ -25,7 +25,7 @@ mod upload;
 use super::hub::JobHub;
 use crate::{
     backends::{BackendError, TrainingBackend},
-    domain::{ids::JobId, job::Job, time::Clock},
+    domain::{cloud::Place, ids::JobId, job::Job, time::Clock},
     storage::Storage,
     store::{Store, StoreError},
 };
@@ -38,6 +38,8 @@ pub struct SupervisorSettings {
     /// Who we are on a lease. The same after every restart of this server, and nobody else's at the same time: at its
     /// start the supervisor takes back what its name holds.
     pub owner: String,
+    /// Whose jobs it takes: those of this place.
+    pub place: Place,
     /// Base models of the operator, one directory each.
     pub models_dir: PathBuf,
     /// Jobs at the same time.
@@ -63,6 +65,7 @@ impl SupervisorSettings {
     pub fn new(owner: String, models_dir: PathBuf) -> Self {
         Self {
             owner,
+            place: Place::Local,
             models_dir,
             max_parallel: 1,
             lease: Duration::from_secs(15),
@@ -161,7 +164,7 @@ impl Supervisor {
         }
         let now = parts.clock.now();
         let until = now.plus(parts.settings.lease);
-        match parts.store.claim_jobs(&parts.settings.owner, now, until, free).await {
+        match parts.store.claim_jobs(&parts.settings.owner, parts.settings.place, now, until, free).await {
             Ok(claimed) => {
                 for job in claimed {
                     jobs.spawn(drive::drive(Arc::clone(parts), job, stop.clone()));

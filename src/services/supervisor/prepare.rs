@@ -134,6 +134,8 @@ async fn base(parts: &Parts, job: &Job, target: &Path) -> Result<(), PrepareErro
     let name = &job.spec.base_name;
     match &job.spec.base {
         BaseModel::Nano => Ok(()),
+        // Its container brings it.
+        BaseModel::Hub { .. } | BaseModel::JumpStart { .. } => Ok(()),
         BaseModel::Directory { name: directory } => {
             // A link: the engine reads it only, and it may be large.
             let (source, target) = (source(parts, directory)?, target.to_owned());

@@ -110,6 +110,8 @@ pub fn key_of(base: &BaseModel) -> String {
         BaseModel::Nano => "nano".to_owned(),
         BaseModel::Model { id } => format!("model:{id}"),
         BaseModel::Directory { name } => format!("dir:{name}"),
+        BaseModel::Hub { id } => format!("hub:{id}"),
+        BaseModel::JumpStart { id } => format!("jumpstart:{id}"),
     }
 }
 

@@ -148,6 +148,7 @@ impl Training {
                 request.idempotency_key.chars().take(100).collect()
             },
             lease: None,
+            cloud: None,
             created_at: now,
             started_at: None,
             ended_at: None,

@@ -61,6 +61,7 @@ mod tests {
             total_steps: 0,
             memory_bytes: 0,
             seconds: 0,
+            cloud: None,
         }
     }
 

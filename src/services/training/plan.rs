@@ -160,6 +160,8 @@ impl Planner {
         let broken = |error: String| ServiceError::invalid("base_model", error);
         match &base.base {
             BaseModel::Nano => Ok((None, None)),
+            // Their files are not here: what they take is reckoned without (see `cloud`).
+            BaseModel::Hub { .. } | BaseModel::JumpStart { .. } => Ok((None, None)),
             BaseModel::Directory { .. } => Ok((base.directory.clone(), base.config.clone())),
             BaseModel::Model { id } => {
                 let model = self.store.model(id).await?.ok_or(ServiceError::NotFound("model"))?;
@@ -342,6 +344,7 @@ fn reckon(
         total_steps: steps,
         memory_bytes,
         seconds,
+        cloud: None,
     };
     Plan {
         spec,

@@ -53,7 +53,11 @@ impl Accounts for DynamoStore {
             let first = self.get(&first_user).await?.is_none();
             let stored = User { role: if first { Role::Admin } else { user.role }, ..user.clone() };
             let mut tx = self.transaction();
-            tx.create(&unique("email", user.email.as_str()), names(user.id.as_str()), StoreError::Taken("email"));
+            tx.create(
+                &unique("email", user.email.as_str()),
+                names(user.id.as_str()),
+                StoreError::Taken("email"),
+            );
             tx.create(&key(&user.id), item(&stored), StoreError::Taken("id"));
             if first {
                 tx.create_unless_quicker(&first_user, names(user.id.as_str()));

@@ -60,8 +60,13 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_said() {
-        for url in ["dynamodb://", "dynamodb:///x", "dynamodb://eu-central-1", "dynamodb://EU/x", "dynamodb://eu/a b"]
-        {
+        for url in [
+            "dynamodb://",
+            "dynamodb:///x",
+            "dynamodb://eu-central-1",
+            "dynamodb://EU/x",
+            "dynamodb://eu/a b",
+        ] {
             let mistake = Address::read(url, |_| None).unwrap_err();
             assert!(mistake.contains(url), "{mistake}");
         }

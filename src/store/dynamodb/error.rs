@@ -20,7 +20,9 @@ pub(super) fn meaning(failure: &Failure) -> StoreError {
             StoreError::Unavailable("a table is missing: run `llm-tuner migrate`".to_owned())
         }
         // Too large for an item, or not as the table's keys are.
-        Some("ValidationException" | "TransactionCanceledException") => StoreError::Corrupt("an item", failure.to_string()),
+        Some("ValidationException" | "TransactionCanceledException") => {
+            StoreError::Corrupt("an item", failure.to_string())
+        }
         _ => StoreError::Unavailable(failure.to_string()),
     }
 }

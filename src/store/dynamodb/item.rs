@@ -7,7 +7,8 @@
 use super::super::{StoreError, StoreResult, encoding::without_nul};
 use crate::domain::{
     account::Email,
-    ids::{DatasetId, JobId, ModelId, SessionId, UserId},
+    ids::{DatasetId, EndpointId, JobId, ModelId, SessionId, UserId},
+    money::Money,
     time::Instant,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -80,6 +81,9 @@ impl Item {
     pub fn instant(&self, name: &'static str) -> StoreResult<Instant> {
         self.parsed(name, read_time)
     }
+    pub fn optional_money(&self, name: &'static str) -> StoreResult<Option<Money>> {
+        self.get(name).map(|_| self.int(name).map(Money)).transpose()
+    }
     /// Text that `parse` has to understand: an id, a state, a role.
     pub fn parsed<T>(&self, name: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> StoreResult<T> {
         let text = self.text(name)?;
@@ -94,6 +98,12 @@ impl Item {
             None => Ok(None),
             Some(text) => parse(&text).map(Some).ok_or(StoreError::Corrupt(name, text)),
         }
+    }
+    pub fn optional_json<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &'static str,
+    ) -> StoreResult<Option<T>> {
+        self.get(name).map(|_| self.json(name)).transpose()
     }
     pub fn json<T: serde::de::DeserializeOwned>(&self, name: &'static str) -> StoreResult<T> {
         serde_json::from_str(&self.text(name)?).map_err(|error| StoreError::Corrupt(name, error.to_string()))
@@ -141,6 +151,11 @@ impl From<u32> for Value {
         Self::from(u64::from(number))
     }
 }
+impl From<Money> for Value {
+    fn from(amount: Money) -> Self {
+        Self(Some(AttributeValue::N(amount.0.to_string())))
+    }
+}
 impl From<bool> for Value {
     fn from(yes: bool) -> Self {
         Self(Some(AttributeValue::Bool(yes)))
@@ -185,7 +200,7 @@ macro_rules! text_of {
         }
     )* };
 }
-text_of!(Email, UserId, SessionId, DatasetId, JobId, ModelId);
+text_of!(Email, UserId, SessionId, DatasetId, JobId, ModelId, EndpointId);
 
 #[cfg(test)]
 mod tests {

@@ -90,7 +90,13 @@ impl DynamoStore {
         Ok(())
     }
 
-    async fn load_parts(&self, owner: &str, id: &str, count: usize, name: &'static str) -> StoreResult<Vec<u8>> {
+    async fn load_parts(
+        &self,
+        owner: &str,
+        id: &str,
+        count: usize,
+        name: &'static str,
+    ) -> StoreResult<Vec<u8>> {
         let range = Range::Between(part_name(id, 0), part_name(id, count));
         let query = Part { table: Table::Parts, hash: owner.to_owned(), range, newest_first: false };
         let items = self.query(query, usize::MAX).await?;

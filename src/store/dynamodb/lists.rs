@@ -7,9 +7,11 @@
 //!
 //! | list | entry | tells |
 //! |---|---|---|
-//! | `email:<address>` | `=` | whose address it is; also `job-name:`, `job-key:<user>:`, `model-of:`, `session:` |
-//! | `users`, `jobs:<user>`, `models:<user>`, `datasets:<user>` | time, id | what is there, by age |
+//! | `email:<address>` | `=` | whose address it is; also `job-name:`, `job-key:<user>:`, `model-of:`, `session:`, `endpoint-name:`, `charge:` |
+//! | `users`, `jobs:<user>`, `models:<user>`, `datasets:<user>`, `endpoints:<user>` | time, id | what is there, by age |
 //! | `open-jobs` | time, id | jobs that are not final or that somebody holds |
+//! | `open-endpoints` | time, id | endpoints that are not deleted |
+//! | `months`, `months:<user>` | month | months in which something was charged |
 //! | `versions:<family>` | number | the versions of a dataset |
 //! | `file-name:<user>:<hash>`, `state:<state>` | time, id | datasets under a file name, or in a state |
 //! | `uses:<dataset>` | time, id | jobs that use a dataset |

@@ -25,18 +25,22 @@
 //!
 //! - `schema`: makes the tables. `item`, `tables`: attributes, names and keys. `reading`, `transaction`: every call.
 //! - `error`: what DynamoDB's errors mean; throttling and conflicts are waited for, for some seconds at most.
-//! - `accounts`, `sessions`, `datasets`, `uploads`, `jobs`, `models`, `audit`: the port's traits, one file each.
+//! - `accounts`, `sessions`, `datasets`, `uploads`, `jobs`, `models`, `costs`, `endpoints`, `licences`, `audit`: the
+//!   port's traits, one file each.
 //!
 //! Not here: rules about who may do what (see `services`).
 
 mod accounts;
 mod address;
 mod audit;
+mod costs;
 mod datasets;
+mod endpoints;
 mod error;
 mod item;
 mod jobs;
 mod large;
+mod licences;
 mod lists;
 mod models;
 mod reading;

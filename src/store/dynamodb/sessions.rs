@@ -132,7 +132,8 @@ impl Sessions for DynamoStore {
     async fn create_session(&self, session: &Session, keep: usize, entry: &AuditEntry) -> StoreResult<()> {
         let mut turns = Turns::default();
         loop {
-            let user = self.row(accounts::key(&session.user_id)).await?.ok_or(StoreError::NotFound("user"))?;
+            let user =
+                self.row(accounts::key(&session.user_id)).await?.ok_or(StoreError::NotFound("user"))?;
             let mut listed = Listed::read(&user.item)?;
             let mut others = self.listed(&listed).await?;
             // The new one stays even where a clock that was set back makes it look old.

@@ -44,6 +44,11 @@ tables! {
     /// By job; sorted by kind, then number (see `jobs::events`).
     Events: "events", "DYNAMODB_EVENTS_TABLE", "job_id", Some("entry"), false;
     Models: "models", "DYNAMODB_MODELS_TABLE", "id", None, false;
+    /// The ledger, by month.
+    Charges: "charges", "DYNAMODB_CHARGES_TABLE", "month", Some("id"), false;
+    Endpoints: "endpoints", "DYNAMODB_ENDPOINTS_TABLE", "id", None, false;
+    /// Accepted licences, by person; sorted by model and version.
+    Licences: "licences", "DYNAMODB_LICENCES_TABLE", "user_id", Some("licence_of"), false;
     /// The audit log, in the order of writing.
     Audit: "audit", "DYNAMODB_AUDIT_TABLE", "log", Some("entry"), false;
     /// Lists and unique values (see `lists`).

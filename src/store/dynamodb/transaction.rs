@@ -306,9 +306,8 @@ mod tests {
 
     #[test]
     fn the_first_condition_that_fails_is_told_and_a_conflict_only_without_one() {
-        let meanings = || {
-            vec![Refused::Error(StoreError::Taken("a")), Refused::Error(StoreError::Taken("b"))]
-        };
+        let meanings =
+            || vec![Refused::Error(StoreError::Taken("a")), Refused::Error(StoreError::Taken("b"))];
         let of = |codes: [Option<&'static str>; 2]| refused(codes.into_iter(), meanings());
         let (failed, conflict) = (Some("ConditionalCheckFailed"), Some("TransactionConflict"));
         assert!(matches!(of([conflict, failed]), Some(Refused::Error(StoreError::Taken("b")))));

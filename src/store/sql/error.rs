@@ -4,13 +4,14 @@ use super::super::StoreError;
 use sqlx::error::DatabaseError;
 
 /// Which unique value each constraint guards: Postgres tells the constraint, SQLite the table and columns.
-const UNIQUE: [(&str, &str, &str); 7] = [
+const UNIQUE: [(&str, &str, &str); 8] = [
     ("users_email_key", "users.email", "email"),
     ("jobs_name_key", "jobs.name", "job name"),
     ("jobs_user_id_idempotency_key_key", "jobs.idempotency_key", "idempotency key"),
     ("sessions_secret_hash_key", "sessions.secret_hash", "session secret"),
     ("datasets_family_id_version_key", "datasets.version", "dataset version"),
     ("models_job_id_key", "models.job_id", "model of this job"),
+    ("endpoints_name_key", "endpoints.name", "endpoint name"),
     ("job_events_pkey", "job_events.seq", "event number"),
 ];
 

@@ -16,9 +16,12 @@
 mod accounts;
 mod audit;
 mod conn;
+mod costs;
 mod datasets;
+mod endpoints;
 mod error;
 mod jobs;
+mod licences;
 mod models;
 mod open;
 mod page;

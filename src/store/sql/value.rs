@@ -8,7 +8,8 @@ pub(super) use super::super::encoding::to_json;
 use super::super::{StoreError, StoreResult, encoding::without_nul};
 use crate::domain::{
     account::Email,
-    ids::{DatasetId, JobId, ModelId, SessionId, UserId},
+    ids::{DatasetId, EndpointId, JobId, ModelId, SessionId, UserId},
+    money::Money,
     time::Instant,
 };
 use sqlx::{
@@ -87,6 +88,16 @@ impl From<Option<u64>> for Value {
         Self::Int(number.map(|number| i64::try_from(number).unwrap_or(i64::MAX)))
     }
 }
+impl From<Option<Money>> for Value {
+    fn from(amount: Option<Money>) -> Self {
+        Self::Int(amount.map(|amount| amount.0))
+    }
+}
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Self {
+        Self::from(text.as_deref())
+    }
+}
 impl From<Instant> for Value {
     fn from(at: Instant) -> Self {
         Self::Int(Some(at.micros()))
@@ -116,7 +127,7 @@ macro_rules! text_of {
         }
     )* };
 }
-text_of!(UserId, DatasetId, JobId, ModelId, SessionId, Email);
+text_of!(UserId, DatasetId, EndpointId, JobId, ModelId, SessionId, Email);
 
 pub(super) fn sqlite_args(values: Vec<Value>) -> Result<SqliteArguments, sqlx::Error> {
     let mut args = SqliteArguments::default();
@@ -191,6 +202,10 @@ impl Row {
         let at: Option<i64> = column!(self, name)?;
         Ok(at.map(Instant))
     }
+    pub fn optional_money(&self, name: &'static str) -> StoreResult<Option<Money>> {
+        let amount: Option<i64> = column!(self, name)?;
+        Ok(amount.map(Money))
+    }
     /// Text that `parse` has to understand: an id, a state, a role.
     pub fn parsed<T>(&self, name: &'static str, parse: impl FnOnce(&str) -> Option<T>) -> StoreResult<T> {
         let text = self.text(name)?;
@@ -205,6 +220,14 @@ impl Row {
             None => Ok(None),
             Some(text) => parse(&text).map(Some).ok_or(StoreError::Corrupt(name, text)),
         }
+    }
+    pub fn optional_json<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &'static str,
+    ) -> StoreResult<Option<T>> {
+        let read = |text: String| serde_json::from_str(&text);
+        let value = self.optional_text(name)?.map(read).transpose();
+        value.map_err(|error| StoreError::Corrupt(name, error.to_string()))
     }
     pub fn json<T: serde::de::DeserializeOwned>(&self, name: &'static str) -> StoreResult<T> {
         serde_json::from_str(&self.text(name)?).map_err(|error| StoreError::Corrupt(name, error.to_string()))

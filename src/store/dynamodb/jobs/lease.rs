@@ -2,7 +2,7 @@
 //!
 //! The epoch is the fence: it grows with every claim, and each write asks for the one it was given.
 
-use super::super::super::{JobUpdate, StoreError, StoreResult};
+use super::super::super::{JobUpdate, StoreError, StoreResult, encoding::to_json};
 use super::super::{
     DynamoStore,
     error::{Turns, failed, is_conflict},
@@ -129,6 +129,8 @@ pub(super) async fn record(
         job.set_some("next_step", &update.next_step);
         job.set_some("started_at", update.started_at);
         job.set_some("ended_at", update.ended_at);
+        let cloud = update.cloud.as_ref().map(|cloud| to_json("cloud", cloud)).transpose()?;
+        job.set_some("cloud", cloud);
         Ok(job.count("last_seq")?.saturating_add(events.count()))
     });
     match recorded.await {

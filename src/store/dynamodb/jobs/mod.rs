@@ -13,6 +13,7 @@ use super::{
 };
 use crate::domain::{
     audit::AuditEntry,
+    cloud::Place,
     event::{EventBody, JobEvent},
     ids::{JobId, UserId},
     job::{Job, JobState, StopMode},
@@ -56,11 +57,12 @@ impl Jobs for DynamoStore {
     async fn claim_jobs(
         &self,
         owner: &str,
+        place: Place,
         now: Instant,
         until: Instant,
         limit: usize,
     ) -> StoreResult<Vec<Job>> {
-        queue::claim(self, owner, now, until, limit).await
+        queue::claim(self, owner, place, now, until, limit).await
     }
 
     async fn heartbeat(&self, id: &JobId, epoch: u64, until: Instant) -> StoreResult<Option<StopMode>> {

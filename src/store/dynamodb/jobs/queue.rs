@@ -15,6 +15,7 @@ use super::super::{
 };
 use super::rows::{key, read};
 use crate::domain::{
+    cloud::Place,
     ids::{JobId, UserId},
     job::{Job, JobState},
     time::Instant,
@@ -35,12 +36,13 @@ impl Open {
     }
 }
 
-async fn open_jobs(store: &DynamoStore) -> StoreResult<Vec<Open>> {
+/// Those of one place: each has a queue of its own.
+async fn open_jobs(store: &DynamoStore, place: Place) -> StoreResult<Vec<Open>> {
     let rows = store.open_jobs().await?.into_iter();
     let mut open =
         rows.map(|row| Ok(Open { job: read(&row.item)?, row })).collect::<StoreResult<Vec<_>>>()?;
     // Those that are final and still held only wait to be released.
-    open.retain(|open| !open.job.state.is_final());
+    open.retain(|open| !open.job.state.is_final() && open.job.spec.place() == place);
     Ok(open)
 }
 
@@ -77,13 +79,14 @@ fn in_order(open: &[Open], now: Instant) -> Vec<&Open> {
 pub(super) async fn claim(
     store: &DynamoStore,
     owner: &str,
+    place: Place,
     now: Instant,
     until: Instant,
     limit: usize,
 ) -> StoreResult<Vec<Job>> {
     let mut turns = Turns::default();
     loop {
-        let open = open_jobs(store).await?;
+        let open = open_jobs(store, place).await?;
         let chosen: Vec<_> = in_order(&open, now).into_iter().take(limit.min(STEPS)).collect();
         if chosen.is_empty() {
             return Ok(Vec::new());
@@ -92,8 +95,12 @@ pub(super) async fn claim(
         let mut keys = Vec::new();
         for Open { row, .. } in chosen {
             let epoch = row.item.count("lease_epoch")?.saturating_add(1);
-            let after =
-                row.item.clone().with("lease_owner", owner).with("lease_until", until).with("lease_epoch", epoch);
+            let after = row
+                .item
+                .clone()
+                .with("lease_owner", owner)
+                .with("lease_until", until)
+                .with("lease_epoch", epoch);
             // Whatever else its old holder writes meanwhile: only the lease counts, and whether it is still open.
             tx.change_unless(row, &after, &["state", "lease_owner", "lease_until", "lease_epoch"]);
             keys.push((row.key.clone(), epoch));
@@ -121,11 +128,12 @@ async fn taken(store: &DynamoStore, keys: &[(super::super::Key, u64)]) -> StoreR
 
 /// Counts by the same order. A queued job that has a holder already is the next to start.
 pub(super) async fn position(store: &DynamoStore, id: &JobId) -> StoreResult<Option<u64>> {
-    match store.get(&key(id)).await? {
-        Some(item) if super::rows::state(&item)? == JobState::Queued => {}
-        _ => return Ok(None),
+    let Some(item) = store.get(&key(id)).await? else { return Ok(None) };
+    let job = read(&item)?;
+    if job.state != JobState::Queued {
+        return Ok(None);
     }
-    let open = open_jobs(store).await?;
+    let open = open_jobs(store, job.spec.place()).await?;
     // Here a lease counts whatever its end: no time is before all of them but the first.
     let order = in_order(&open, Instant(i64::MIN));
     let waiting = order.into_iter().filter(|open| open.job.state == JobState::Queued);

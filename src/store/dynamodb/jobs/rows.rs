@@ -64,6 +64,7 @@ pub(super) fn read(item: &Item) -> StoreResult<Job> {
         next_step: item.optional_text("next_step")?,
         idempotency_key: item.text("idempotency_key")?,
         lease,
+        cloud: item.optional_json("cloud")?,
         created_at: item.instant("created_at")?,
         started_at: item.optional_instant("started_at")?,
         ended_at: item.optional_instant("ended_at")?,
@@ -94,6 +95,7 @@ fn item(job: &Job) -> StoreResult<Item> {
         .with("next_step", &job.next_step)
         .with("idempotency_key", &job.idempotency_key)
         .with("lease_epoch", 0_u64)
+        .with("place", job.spec.place().as_str())
         .with("created_at", job.created_at)
         .with("started_at", job.started_at)
         .with("ended_at", job.ended_at))

@@ -3,7 +3,12 @@
 //! The epoch is the fence: it grows with every claim, and each write asks for the one it was given.
 
 use super::super::super::{JobUpdate, StoreError, StoreResult};
-use super::super::{SqlStore, audit, conn::Tx, found, value::args};
+use super::super::{
+    SqlStore, audit,
+    conn::Tx,
+    found,
+    value::{args, to_json},
+};
 use super::{events, lost};
 use crate::domain::{
     audit::AuditEntry,
@@ -67,6 +72,8 @@ pub(super) async fn record(
     let mut tx = store.begin().await?;
     let held = hold(&mut tx, id).await?;
     if !held.owned || held.epoch != epoch {
+        // Nothing was written; this lets go of the row at once, where a drop would do it a moment later.
+        tx.commit().await?;
         return Err(StoreError::LeaseLost);
     }
     if let Some(next) = update.state
@@ -83,7 +90,7 @@ pub(super) async fn record(
              tokens_per_second = coalesce($9, tokens_per_second), failure = coalesce($10, failure),
              next_step = coalesce($11, next_step), started_at = coalesce($12, started_at),
              ended_at = coalesce($13, ended_at), last_seq = $14,
-             checkpoint_step = coalesce($15, checkpoint_step)
+             checkpoint_step = coalesce($15, checkpoint_step), cloud = coalesce($16, cloud)
          where id = $1",
         args![
             id,
@@ -100,7 +107,8 @@ pub(super) async fn record(
             update.started_at,
             update.ended_at,
             last_seq,
-            update.checkpoint_step
+            update.checkpoint_step,
+            update.cloud.as_ref().map(|cloud| to_json("cloud", cloud)).transpose()?
         ],
     )
     .await?;

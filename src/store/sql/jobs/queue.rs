@@ -7,18 +7,18 @@
 use super::super::super::StoreResult;
 use super::super::{SqlStore, value::args};
 use super::rows::{OPEN, read, select};
-use crate::domain::{ids::JobId, job::Job, time::Instant};
+use crate::domain::{cloud::Place, ids::JobId, job::Job, time::Instant};
 
 /// Held by whoever claims: the order is decided by one at a time.
 const CLAIM_LOCK: i64 = 0x6c6c_6d74_0002;
 
-/// Ranks the free jobs at the time `$1`; `takeover` is 0 for those that were running and lost their holder.
+/// Ranks the free jobs of the place `$2` at the time `$1`; `takeover` is 0 for those that were running and lost their holder.
 macro_rules! RANKED {
     () => {
         concat!(
             "with open as (select id, user_id, state, created_at,
                  case when lease_owner is not null and lease_until > $1 then 1 else 0 end as held
-                 from jobs where ",
+                 from jobs where place = $2 and ",
             OPEN!(),
             "), running as (select user_id, count(*) as n from open
                  where held = 1 or state <> 'queued' group by user_id),
@@ -34,6 +34,7 @@ macro_rules! RANKED {
 pub(super) async fn claim(
     store: &SqlStore,
     owner: &str,
+    place: Place,
     now: Instant,
     until: Instant,
     limit: usize,
@@ -45,16 +46,16 @@ pub(super) async fn claim(
     tx.alone(CLAIM_LOCK).await?;
     // A row that somebody writes to just now (a stop, a last word of the old holder) is left for the next round.
     let candidates = tx.pick(
-        concat!(RANKED!(), "select id from ranked order by takeover, turn, created_at, id limit $2"),
+        concat!(RANKED!(), "select id from ranked order by takeover, turn, created_at, id limit $3"),
         concat!(
             RANKED!(),
             "select j.id from jobs j join ranked r on r.id = j.id
              where j.lease_owner is null or j.lease_until <= $1
-             order by r.takeover, r.turn, r.created_at, r.id limit $2 for update of j skip locked"
+             order by r.takeover, r.turn, r.created_at, r.id limit $3 for update of j skip locked"
         ),
     );
     let mut jobs = Vec::new();
-    for candidate in tx.fetch(candidates, args![now, limit]).await? {
+    for candidate in tx.fetch(candidates, args![now, place.as_str(), limit]).await? {
         let id = candidate.parsed("id", JobId::parse)?;
         let taken = tx
             .execute(
@@ -78,6 +79,9 @@ pub(super) async fn claim(
 
 /// Counts by the same order. A queued job that has a holder already is the next to start.
 pub(super) async fn position(store: &SqlStore, id: &JobId) -> StoreResult<Option<u64>> {
+    let place = store.fetch_optional("select place from jobs where id = $1", args![id]).await?;
+    let Some(place) = place else { return Ok(None) };
+    let place = place.parsed("place", Place::parse)?;
     // Here a lease counts whatever its end: $1 is before all of them.
     let row = store
         .fetch_optional(
@@ -86,9 +90,9 @@ pub(super) async fn position(store: &SqlStore, id: &JobId) -> StoreResult<Option
                 "select case when me.id is null then 0 else (select count(*) from ranked b
                      where b.takeover = 1 and (b.turn, b.created_at, b.id) < (me.turn, me.created_at, me.id))
                  end as n
-                 from jobs j left join ranked me on me.id = j.id where j.id = $2 and j.state = 'queued'"
+                 from jobs j left join ranked me on me.id = j.id where j.id = $3 and j.state = 'queued'"
             ),
-            args![i64::MIN, id],
+            args![i64::MIN, place.as_str(), id],
         )
         .await?;
     row.map(|row| row.count("n")).transpose()

@@ -25,7 +25,7 @@ macro_rules! select {
         concat!(
             "select id, user_id, name, title, notes, spec, state, phase, stop, step, total_steps, attempt, first_attempt, ",
             "log_offset, last_seq, checkpoint_step, train_loss, eval_loss, tokens_per_second, failure, next_step, ",
-            "idempotency_key, lease_owner, lease_until, lease_epoch, created_at, started_at, ended_at from jobs ",
+            "idempotency_key, lease_owner, lease_until, lease_epoch, cloud, created_at, started_at, ended_at from jobs ",
             $rest
         )
     };
@@ -63,6 +63,7 @@ pub(super) fn read(row: &Row) -> StoreResult<Job> {
         next_step: row.optional_text("next_step")?,
         idempotency_key: row.text("idempotency_key")?,
         lease,
+        cloud: row.optional_json("cloud")?,
         created_at: row.instant("created_at")?,
         started_at: row.optional_instant("started_at")?,
         ended_at: row.optional_instant("ended_at")?,
@@ -98,9 +99,9 @@ async fn insert(store: &SqlStore, job: &Job, entry: &AuditEntry) -> StoreResult<
     tx.execute(
         "insert into jobs (id, user_id, name, title, notes, spec, state, phase, stop, step, total_steps, attempt,
              log_offset, last_seq, train_loss, eval_loss, tokens_per_second, failure, next_step,
-             idempotency_key, lease_owner, lease_until, lease_epoch, created_at, started_at, ended_at)
+             idempotency_key, lease_owner, lease_until, lease_epoch, created_at, started_at, ended_at, place)
          values ($1, $2, $3, $4, $5, $6, $7, $8, null, $9, $10, $11, $12, 0, $13, $14, $15, $16, $17, $18,
-             null, 0, 0, $19, $20, $21)",
+             null, 0, 0, $19, $20, $21, $22)",
         args![
             &job.id,
             &job.user_id,
@@ -122,7 +123,8 @@ async fn insert(store: &SqlStore, job: &Job, entry: &AuditEntry) -> StoreResult<
             &job.idempotency_key,
             job.created_at,
             job.started_at,
-            job.ended_at
+            job.ended_at,
+            job.spec.place().as_str()
         ],
     )
     .await

@@ -1,0 +1,3 @@
+//! Runs jobs on AWS SageMaker.
+
+pub mod request;

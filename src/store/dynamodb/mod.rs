@@ -69,8 +69,8 @@ use tables::{Key, Names};
 use transaction::{Row, Transaction};
 
 /// For one try, and for a call with all its tries: a page waits for some of them.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-const GIVE_UP_AFTER: Duration = Duration::from_secs(6);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(4);
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const TRIES: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(30);

@@ -9,6 +9,14 @@ use std::{
 
 const SERVER: &str = include_str!("moto_server.py");
 
+/// The Python that `cargo xtask test` installs; by hand, whatever `LLM_TUNER_TEST_PYTHON` names.
+pub fn python() -> String {
+    std::env::var("LLM_TUNER_TEST_PYTHON").unwrap_or_else(|_| {
+        let home = std::env::var("HOME").unwrap();
+        format!("{home}/.cache/llm-tuner/pytest-venv/bin/python")
+    })
+}
+
 /// A server on a free port, ended when it is dropped.
 pub struct Moto {
     process: Child,
@@ -16,13 +24,8 @@ pub struct Moto {
 }
 
 impl Moto {
-    /// With the Python that `cargo xtask test` installs; by hand, whatever `LLM_TUNER_TEST_PYTHON` names.
     pub fn start() -> Self {
-        let python = std::env::var("LLM_TUNER_TEST_PYTHON").unwrap_or_else(|_| {
-            let home = std::env::var("HOME").unwrap();
-            format!("{home}/.cache/llm-tuner/pytest-venv/bin/python")
-        });
-        let mut process = Command::new(python)
+        let mut process = Command::new(python())
             .args(["-c", SERVER, "-H", "127.0.0.1", "-p", "0"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

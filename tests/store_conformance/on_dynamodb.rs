@@ -276,3 +276,99 @@ async fn a_broken_line_is_said_and_healed() {
         assert_eq!(store.count_users().await.unwrap(), n, "what was refused did not happen");
     }
 }
+
+/// The server as an operator starts it, on these tables.
+struct Site {
+    process: std::process::Child,
+    _folder: tempfile::TempDir,
+    url: String,
+    client: reqwest::Client,
+}
+
+impl Site {
+    async fn start(moto: &Moto) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pages = folder.path().join("site/pkg");
+        std::fs::create_dir_all(&pages).unwrap();
+        let names = "css htmx app islands chat-js chat-wasm job-js job-wasm uploader-js uploader-wasm";
+        let files: serde_json::Map<_, _> =
+            names.split(' ').map(|name| (name.to_owned(), "file".into())).collect();
+        std::fs::write(pages.join("manifest.json"), serde_json::to_vec(&files).unwrap()).unwrap();
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let process = std::process::Command::new(env!("CARGO_BIN_EXE_llm-tuner"))
+            .arg("serve")
+            .current_dir(folder.path())
+            .env_clear()
+            .env("LEPTOS_SITE_ROOT", folder.path().join("site"))
+            .env("LEPTOS_SITE_ADDR", address.to_string())
+            .env("DATABASE_URL", "dynamodb://us-east-1/tuner")
+            .env("AWS_ENDPOINT_URL_DYNAMODB", &moto.url)
+            .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let client = reqwest::Client::builder().cookie_store(true).build().unwrap();
+        let site = Self { process, _folder: folder, url: format!("http://{address}"), client };
+        answers(async {
+            while site.client.get(format!("{}/ready", site.url)).send().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await;
+        site
+    }
+
+    async fn json(&self, request: reqwest::RequestBuilder) -> serde_json::Value {
+        let answer = request.send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{status}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+    async fn post(&self, path: &str, body: serde_json::Value) -> serde_json::Value {
+        self.json(self.client.post(format!("{}{path}", self.url)).json(&body)).await
+    }
+    async fn get(&self, path: &str) -> serde_json::Value {
+        self.json(self.client.get(format!("{}{path}", self.url))).await
+    }
+    /// Asks until the field has this value.
+    async fn until(&self, path: &str, field: &str, value: &str) -> serde_json::Value {
+        answers(async {
+            loop {
+                let said = self.get(path).await;
+                if said.pointer(field).is_some_and(|found| found == value) {
+                    return said;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_whole_site_runs_on_it() {
+    let moto = Moto::start();
+    let site = Site::start(&moto).await;
+    let person = serde_json::json!({ "email": "ada@example.org", "password": "engines of analysis", "full_name": "Ada" });
+    assert_eq!(site.post("/api/auth/register", person).await["user"]["role"], "admin");
+    let rows: String =
+        (0..60).map(|n| format!("{{\"prompt\": \"{n} + 1 = \", \"completion\": \"{}\"}}\n", n + 1)).collect();
+    let file = reqwest::multipart::Part::text(rows).file_name("sums.jsonl");
+    let form = reqwest::multipart::Form::new().part("files", file);
+    site.json(site.client.post(format!("{}/api/upload", site.url)).multipart(form)).await;
+    site.until("/api/datasets", "/datasets/0/state", "ready").await;
+    let wish = serde_json::json!({ "files": ["sums.jsonl"], "base_model": "nano", "hyperparameters": { "max_steps": 3 } });
+    let job = site.post("/api/start-training", wish).await["job_name"].as_str().unwrap().to_owned();
+    let done = site.until(&format!("/api/training-job/{job}"), "/status", "Completed").await;
+    assert_eq!(done["step"], 3);
+    let question =
+        serde_json::json!({ "model": done["model_id"], "prompt": "41 + 1 = ", "max_new_tokens": 4 });
+    assert!(site.post("/api/playground/generate", question).await["text"].is_string());
+}

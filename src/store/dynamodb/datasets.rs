@@ -4,7 +4,7 @@ use super::super::{Datasets, Page, PageRequest, StoreError, StoreResult};
 use super::{
     DynamoStore, accounts,
     error::Turns,
-    item::Item,
+    item::{Item, REVISION},
     large::of_dataset,
     lists::{REF, by_age, entry as list_entry, hashed, names, newest_first},
     reading::{Part, Range},
@@ -109,16 +109,30 @@ fn checked(item: Item, dataset: &Dataset, report: Option<AttributeValue>) -> Ite
 }
 
 impl DynamoStore {
-    async fn read_dataset(&self, mut item: Item) -> StoreResult<Dataset> {
-        let owner = of_dataset(&item.text("file_id")?);
-        self.load_large(&owner, &mut item, "report").await?;
-        read(&item)
+    /// `None` where it was deleted in between.
+    async fn read_dataset(&self, mut item: Item) -> StoreResult<Option<Dataset>> {
+        loop {
+            let revision = item.optional_text(REVISION)?;
+            let id = item.text("file_id")?;
+            match self.load_large(&of_dataset(&id), &mut item, "report").await {
+                Ok(()) => return read(&item).map(Some),
+                // Another report took its place, and its parts went.
+                Err(StoreError::Corrupt(name, why)) => {
+                    let Some(now) = self.get(&Key::of(Table::Files, id)).await? else { return Ok(None) };
+                    if now.optional_text(REVISION)? == revision {
+                        return Err(StoreError::Corrupt(name, why));
+                    }
+                    item = now;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn read_datasets(&self, items: impl IntoIterator<Item = Item>) -> StoreResult<Vec<Dataset>> {
         let mut datasets = Vec::new();
         for item in items {
-            datasets.push(self.read_dataset(item).await?);
+            datasets.extend(self.read_dataset(item).await?);
         }
         Ok(datasets)
     }
@@ -180,7 +194,7 @@ impl Datasets for DynamoStore {
     async fn dataset(&self, id: &DatasetId) -> StoreResult<Option<Dataset>> {
         match self.get(&key(id)).await? {
             None => Ok(None),
-            Some(item) => self.read_dataset(item).await.map(Some),
+            Some(item) => self.read_dataset(item).await,
         }
     }
 
@@ -283,7 +297,7 @@ impl Datasets for DynamoStore {
             plain.set("report", None::<&str>);
             let dataset = read(&plain)?;
             let mut tx = self.transaction();
-            tx.delete_row(&row, &[super::item::REVISION, JOBS]);
+            tx.delete_row(&row, &[REVISION, JOBS]);
             let bytes = i64::try_from(dataset.bytes).unwrap_or(i64::MAX);
             tx.add(&accounts::key(&dataset.user_id), BYTES, -bytes, StoreError::NotFound("user"));
             tx.delete(&version_entry(&dataset));

@@ -8,7 +8,7 @@ use super::{
     tables::{Key, Table},
 };
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Select};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Keys that one `BatchGetItem` takes.
 const READ_AT_ONCE: usize = 100;
@@ -44,9 +44,11 @@ impl DynamoStore {
     /// Those of the keys that exist, by key.
     pub(super) async fn get_many(&self, table: Table, keys: &[Key]) -> StoreResult<HashMap<Key, Item>> {
         let mut found = HashMap::new();
+        // DynamoDB refuses to be asked for one item twice.
+        let keys: Vec<&Key> = keys.iter().collect::<HashSet<_>>().into_iter().collect();
         for chunk in keys.chunks(READ_AT_ONCE) {
             let all = KeysAndAttributes::builder()
-                .set_keys(Some(chunk.iter().map(Key::attributes).collect()))
+                .set_keys(Some(chunk.iter().map(|key| key.attributes()).collect()))
                 .consistent_read(true)
                 .build()
                 .map_err(incomplete)?;

@@ -163,9 +163,18 @@ impl DynamoStore {
         }
         let wanted = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
         let wanted = wanted.map_err(|error| Failure::NoAnswer(error.to_string()))?;
-        let update = self.client.update_continuous_backups().table_name(name);
-        let done = update.point_in_time_recovery_specification(wanted).send().await;
-        done.map(drop).map_err(|error| Failure::of(&error))
+        for _ in 0..LOOKS {
+            let update = self.client.update_continuous_backups().table_name(name);
+            let done = update.point_in_time_recovery_specification(wanted.clone()).send().await;
+            match done.map(drop).map_err(|error| Failure::of(&error)) {
+                // A new table is not ready for it at once.
+                Err(failure) if failure.code() == Some("ContinuousBackupsUnavailableException") => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                done => return done,
+            }
+        }
+        Err(Failure::NoAnswer("the table does not become ready for it".to_owned()))
     }
 
     async fn let_items_end(&self, name: &str) -> Result<(), Failure> {

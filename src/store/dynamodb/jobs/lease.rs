@@ -134,7 +134,8 @@ pub(super) async fn record(
         Ok(job.count("last_seq")?.saturating_add(events.count()))
     });
     match recorded.await {
-        Err(error) => {
+        // Refused for certain. Without an answer they may have been written all the same.
+        Err(error @ (StoreError::LeaseLost | StoreError::NotFound(_))) => {
             events.forget(store, id).await;
             Err(error)
         }
@@ -162,6 +163,7 @@ pub(super) async fn release(store: &DynamoStore, id: &JobId, epoch: u64) -> Stor
     .await
 }
 
+/// One after the other: a lease that is not given back because DynamoDB stops answering is found by the next call.
 pub(super) async fn release_all(store: &DynamoStore, owner: &str) -> StoreResult<u64> {
     let mut count = 0;
     for row in store.open_jobs().await? {

@@ -121,7 +121,9 @@ impl DynamoStore {
                 }
             }
         }
-        store.collect_all_garbage().await?;
+        if let Err(error) = store.collect_all_garbage().await {
+            tracing::warn!(%error, "what is left of deleted rows stays until the next start");
+        }
         Ok(store)
     }
 

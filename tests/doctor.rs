@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "support/bucket.rs"]
+mod bucket;
 #[path = "support/moto.rs"]
 mod moto;
 
@@ -81,7 +83,7 @@ fn no_credentials_are_said_at_once() {
 #[tokio::test]
 async fn every_permission_on_the_bucket_is_tried() {
     let moto = moto::Moto::start();
-    let url = format!("s3://{}/tuner", moto.bucket().await);
+    let url = format!("s3://{}/tuner", bucket::fresh(&moto).await);
     let aws = [
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "test"),
@@ -106,4 +108,24 @@ async fn every_permission_on_the_bucket_is_tried() {
     let (said, well) = doctor(&with("s3://no-such-bucket"));
     assert_says(&said, &["fail  s3:PutObject on no-such-bucket", "NoSuchBucket", "correct STORAGE_URL"]);
     assert!(!well);
+}
+
+#[tokio::test]
+async fn tables_on_dynamodb_are_made_and_told() {
+    let moto = moto::Moto::start();
+    let settings = [
+        ("DATABASE_URL", "dynamodb://us-east-1/tuner"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", moto.url.as_str()),
+    ];
+    let (said, well) = doctor(&settings);
+    assert_says(&said, &["ok    database (DATABASE_URL): dynamodb answers"]);
+    assert!(well, "{said}");
+    let (said, well) = doctor(&settings[..1]);
+    assert_says(&said, &["fail  database (DATABASE_URL)", "credentials", "llm-tuner migrate"]);
+    assert!(!well, "{said}");
+    let (said, well) = doctor(&[("DATABASE_URL", "dynamodb://somewhere")]);
+    assert_says(&said, &["fail  settings", "dynamodb://REGION/PREFIX"]);
+    assert!(!well, "{said}");
 }

@@ -5,7 +5,7 @@ use crate::{
     aws::{self, Failure},
     config::{Config, StorageLocation},
     storage::{Storage, disk::DiskStorage, s3::S3Storage},
-    store::sql::SqlStore,
+    store::Location,
     web::assets::Assets,
 };
 use std::process::ExitCode;
@@ -60,11 +60,16 @@ fn site(config: &Config) -> Found {
 }
 
 async fn database(config: &Config) -> Found {
-    let kind = config.database_url.split(':').next().unwrap_or_default();
-    SqlStore::connect(&config.database_url)
-        .await
-        .map(|_| format!("{kind} answers, its tables are up to date"))
-        .map_err(|error| (error.to_string(), "Correct DATABASE_URL, or start the database.".to_owned()))
+    let next = match config.database {
+        Location::Sql(_) => "Correct DATABASE_URL, or start the database.",
+        Location::DynamoDb(_) => {
+            "Give the server credentials and a way to AWS; then run `llm-tuner migrate` with credentials that may make tables."
+        }
+    };
+    let connected = config.database.connect().await;
+    connected
+        .map(|_| format!("{} answers, its tables are up to date", config.database.scheme()))
+        .map_err(|error| (error.to_string(), next.to_owned()))
 }
 
 async fn files(config: &Config, tell: &mut impl FnMut(&str, Found)) {

@@ -16,7 +16,7 @@ use llm_tuner::{
         supervisor::{Supervisor, SupervisorSettings},
     },
     storage::disk::DiskStorage,
-    store::sql::SqlStore,
+    store::Store,
     web::{assets::Assets, router, state::AppState},
 };
 use reqwest::{Client, Response, StatusCode, multipart};
@@ -37,7 +37,7 @@ pub struct TestApp {
     pub folder: tempfile::TempDir,
     pub disk: Arc<Tight>,
     pub services: Arc<Services>,
-    pub store: Arc<SqlStore>,
+    pub store: Arc<dyn Store>,
     clock: Arc<TestClock>,
     stop: CancellationToken,
 }
@@ -113,7 +113,7 @@ impl TestApp {
             _ => settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
         })
         .unwrap();
-        let store = Arc::new(SqlStore::connect(&config.database_url).await.unwrap());
+        let store = config.database.connect().await.unwrap();
         let disk = Arc::new(Tight::new(Arc::new(DiskStorage::open(&folder.path().join("objects")).unwrap())));
         let stop = CancellationToken::new();
         let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };

@@ -6,6 +6,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
+#[path = "../support/bucket.rs"]
+mod bucket;
 #[path = "../support/fake_sagemaker.rs"]
 mod fake_sagemaker;
 #[path = "../support/moto.rs"]

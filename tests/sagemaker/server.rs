@@ -1,6 +1,6 @@
 //! The program under test, with a person signed in.
 
-use super::{fake_sagemaker::FakeSageMaker, moto::python};
+use super::{bucket, fake_sagemaker::FakeSageMaker, moto::python};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use std::{
@@ -37,7 +37,7 @@ impl Server {
 
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         let aws = Arc::new(FakeSageMaker::start());
-        let bucket = aws.moto.bucket().await;
+        let bucket = bucket::fresh(&aws.moto).await;
         let folder = tempfile::tempdir().unwrap();
         write_site(folder.path());
         let program = env!("CARGO_BIN_EXE_llm-tuner");

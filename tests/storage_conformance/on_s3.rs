@@ -1,6 +1,7 @@
 //! What only a bucket has: parts that are never seen half, and a service that fails.
 
 use crate::{
+    bucket,
     cases::{content, noise, read, sha256},
     moto::Moto,
 };
@@ -15,7 +16,7 @@ async fn uploads(client: &aws_sdk_s3::Client, bucket: &str) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_broke_off_leaves_no_parts_that_are_paid_for() {
     let moto = Moto::start();
-    let (config, bucket) = (moto.config().await, moto.bucket().await);
+    let (config, bucket) = (moto.config().await, bucket::fresh(&moto).await);
     let storage = S3Storage::new(&config, &bucket, "");
     let client = aws_sdk_s3::Client::new(&config);
     let bytes = noise(9 * 1024 * 1024);
@@ -37,7 +38,7 @@ async fn an_upload_that_broke_off_leaves_no_parts_that_are_paid_for() {
 #[tokio::test]
 async fn a_lost_checksum_is_reckoned_again_and_kept() {
     let moto = Moto::start();
-    let (config, bucket) = (moto.config().await, moto.bucket().await);
+    let (config, bucket) = (moto.config().await, bucket::fresh(&moto).await);
     let storage = S3Storage::new(&config, &bucket, "p");
     let client = aws_sdk_s3::Client::new(&config);
     client.put_object().bucket(&bucket).key("p/k").body(b"abc".to_vec().into()).send().await.unwrap();
@@ -49,7 +50,7 @@ async fn a_lost_checksum_is_reckoned_again_and_kept() {
 #[tokio::test]
 async fn an_object_that_was_changed_behind_our_back_is_not_handed_out() {
     let moto = Moto::start();
-    let (config, bucket) = (moto.config().await, moto.bucket().await);
+    let (config, bucket) = (moto.config().await, bucket::fresh(&moto).await);
     let storage = S3Storage::new(&config, &bucket, "");
     let client = aws_sdk_s3::Client::new(&config);
     let wrong = format!("sha256={}", sha256(b"abc"));
@@ -64,7 +65,7 @@ async fn an_object_that_was_changed_behind_our_back_is_not_handed_out() {
 #[tokio::test]
 async fn pieces_are_found_again_by_another_server() {
     let moto = Moto::start();
-    let (config, bucket) = (moto.config().await, moto.bucket().await);
+    let (config, bucket) = (moto.config().await, bucket::fresh(&moto).await);
     let bytes = noise(17 * 1024 * 1024);
     let (first, second) = bytes.split_at(10 * 1024 * 1024);
     let before = S3Storage::new(&config, &bucket, "p");

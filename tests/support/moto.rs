@@ -4,19 +4,10 @@ use std::{
     io::{BufRead, BufReader},
     net::TcpStream,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
-/// moto 5.2.5 calls the root of a list of parts `ListPartsResponse`; S3 and every SDK call it `ListPartsResult`.
-const SERVER: &str = "
-from moto.core.serialize import S3Serializer
-from moto.server import main
-
-plain = S3Serializer._serialize_body
-S3Serializer._serialize_body = lambda self, body: plain(self, body).replace('ListPartsResponse', 'ListPartsResult')
-main()
-";
+const SERVER: &str = include_str!("moto_server.py");
 
 /// The Python that `cargo xtask test` installs; by hand, whatever `LLM_TUNER_TEST_PYTHON` names.
 pub fn python() -> String {
@@ -68,15 +59,6 @@ impl Moto {
             .region(aws_config::Region::new("us-east-1"))
             .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
             .build()
-    }
-
-    /// A bucket that nobody used before.
-    pub async fn bucket(&self) -> String {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let name = format!("bucket-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let client = aws_sdk_s3::Client::new(&self.config().await);
-        client.create_bucket().bucket(&name).send().await.unwrap();
-        name
     }
 }
 

@@ -181,7 +181,7 @@ impl Server {
     pub async fn requests(&self, operation: &str) -> Vec<Value> {
         let all = self.aws.requests().await;
         all.into_iter()
-            .filter(|request| request["operation"] == operation && request["effect"] != false)
+            .filter(|request| request["operation"] == operation && request["accepted"] == true)
             .map(|request| request["body"].clone())
             .collect()
     }

@@ -215,7 +215,8 @@ impl TrainingBackend for SageMakerBackend {
         let steps = keys.map_err(stored)?.into_iter().filter_map(|key| {
             let (folder, file) = key.split_once('/')?;
             (file == "manifest.json").then_some(())?;
-            folder.strip_prefix("checkpoint-")?.parse().ok()
+            // The script's, and our own engine's.
+            ["checkpoint-", "step-"].iter().find_map(|start| folder.strip_prefix(start)?.parse().ok())
         });
         Ok(steps.max())
     }

@@ -56,7 +56,7 @@ fn row(person: Person, flash: Option<&Flash>) -> AnyView {
                 {expected}
                 {over.then(|| view! { " " <Pill tone=Tone::Bad icon=Icon::Warning>"over budget"</Pill> })}
             </td>
-            <td>
+            <td class="wrap">
                 <form method="post" action="/fn/set_budget" class="actions">
                     <input type="hidden" name="user" value=person.id.to_string()/>
                     <TextField label=label name="budget" id=field hide_label=true inputmode="decimal"

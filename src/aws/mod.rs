@@ -27,6 +27,15 @@ pub async fn config() -> SdkConfig {
         .await
 }
 
+/// For calls that ask or tell something small: one that hangs is given up, and no page waits for it.
+pub fn brief() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(Duration::from_secs(15))
+        .operation_timeout(Duration::from_secs(45))
+        .build()
+}
+
 /// Why a call failed, as far as anybody can act on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -49,6 +58,27 @@ impl Failure {
             },
             None => Self::NoAnswer(chain(error)),
         }
+    }
+
+    /// Is it worth the same call again, later? Credentials are renewed by others, services get well.
+    pub fn may_pass(&self) -> bool {
+        const PASSING: [&str; 14] = [
+            "ThrottlingException",
+            "Throttling",
+            "TooManyRequestsException",
+            "RequestLimitExceeded",
+            "SlowDown",
+            "ServiceUnavailable",
+            "ServiceUnavailableException",
+            "InternalFailure",
+            "InternalServerError",
+            "InternalServerException",
+            "InternalError",
+            "RequestTimeout",
+            "ExpiredToken",
+            "ExpiredTokenException",
+        ];
+        self.code().is_none_or(|code| PASSING.contains(&code))
     }
 
     pub fn code(&self) -> Option<&str> {

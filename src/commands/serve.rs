@@ -3,7 +3,7 @@
 use crate::{
     backends::{
         local::{LocalBackend, LocalSettings},
-        sagemaker::hosting::SageMakerHosting,
+        sagemaker::{hosting::SageMakerHosting, jumpstart::hub::Hub},
     },
     config::{Config, StorageLocation},
     services::{
@@ -64,7 +64,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let tasks = TaskTracker::new();
 
     let services = Services::new(&config, env.clone(), store.clone(), storage.clone(), stop.clone());
-    let services = Arc::new(match hosting(&config).await {
+    let services = Arc::new(match hosting(&config, &env).await {
         Some(outside) => services.with_hosting(outside),
         None => services,
     });
@@ -125,16 +125,19 @@ async fn storage(config: &Config) -> Result<Arc<dyn Storage>, Failure> {
 }
 
 /// What hosts models, where the settings name it.
-async fn hosting(config: &Config) -> Option<Outside> {
+async fn hosting(config: &Config, env: &Environment) -> Option<Outside> {
     let StorageLocation::S3 { bucket, prefix } = &config.storage else { return None };
     if config.aws.missing(&config.storage).is_some() {
         return None;
     }
     let aws = crate::aws::config().await;
     Some(match SageMakerHosting::new(&aws, config.aws.clone(), bucket, prefix) {
-        Ok(hosting) => {
-            Outside { hosting: Arc::new(hosting), prices: None, recipes: None, poll: config.aws.poll }
-        }
+        Ok(hosting) => Outside {
+            hosting: Arc::new(hosting),
+            prices: None,
+            catalogue: Some(Arc::new(Hub::new(&aws, env.clock.clone()))),
+            poll: config.aws.poll,
+        },
         Err(error) => Outside::none(error.to_string()),
     })
 }

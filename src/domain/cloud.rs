@@ -80,7 +80,7 @@ impl CloudSpec {
 }
 
 /// How a job stands on SageMaker. Written before and after each call that matters, so that another server finds it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CloudRun {
     /// The training job's name there; decided and written before it is made.
@@ -99,7 +99,27 @@ pub struct CloudRun {
     pub training_seconds: Option<u64>,
     /// Where AWS put the result: `s3://…`
     pub artifact: Option<String>,
-    /// Seconds that earlier tries of this job were billed for, and what they cost.
+    /// Seconds that earlier tries of this job were billed for …
     pub earlier_seconds: u64,
-    pub earlier_cost: Money,
+    /// … and what they cost; `None` where a price was unknown.
+    pub earlier_cost: Option<Money>,
+}
+
+impl Default for CloudRun {
+    fn default() -> Self {
+        Self {
+            external_name: String::new(),
+            instance_type: String::new(),
+            choice: 0,
+            arn: None,
+            status: String::new(),
+            secondary_status: String::new(),
+            billable_seconds: None,
+            training_seconds: None,
+            artifact: None,
+            earlier_seconds: 0,
+            // Nothing, and that is known.
+            earlier_cost: Some(Money::default()),
+        }
+    }
 }

@@ -8,6 +8,7 @@
 //! - [`cloud`]: where a job runs, and what it needs to run on SageMaker.
 //! - [`job`]: a training job's row, its states and which may follow which.
 //! - [`event`]: what a running job tells: log lines, metrics, samples, changes of state.
+//! - [`jumpstart`]: a JumpStart model: its settings, its data, what training and hosting it take.
 //! - [`model`]: a finished model and its files.
 //! - [`endpoint`]: a model that is hosted on SageMaker.
 //! - [`licence`]: who accepted which model's licence.
@@ -25,6 +26,7 @@ pub mod event;
 pub mod field;
 pub mod ids;
 pub mod job;
+pub mod jumpstart;
 pub mod licence;
 pub mod model;
 pub mod money;

@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// Cheap to clone; all clones are one hub.
 #[derive(Clone, Default)]
@@ -17,7 +17,7 @@ pub struct JobHub {
 #[derive(Default)]
 struct Inner {
     jobs: Mutex<HashMap<JobId, watch::Sender<u64>>>,
-    queue: Notify,
+    nudges: watch::Sender<u64>,
 }
 
 impl JobHub {
@@ -38,14 +38,14 @@ impl JobHub {
         jobs.entry(job.clone()).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
-    /// Tells the supervisor that there may be work: a new job, or one to stop.
+    /// Tells the supervisors that there may be work: a new job, or one to stop.
     pub fn nudge(&self) {
-        self.inner.queue.notify_one();
+        self.inner.nudges.send_modify(|count| *count += 1);
     }
 
-    /// Waits for a nudge; one given before counts.
-    pub async fn nudged(&self) {
-        self.inner.queue.notified().await;
+    /// Changes with every nudge from now on.
+    pub fn nudges(&self) -> watch::Receiver<u64> {
+        self.inner.nudges.subscribe()
     }
 }
 
@@ -54,14 +54,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn listeners_wake_and_a_nudge_is_kept() {
+    async fn listeners_wake_and_a_nudge_reaches_all() {
         let hub = JobHub::default();
         let job = JobId::from_parts(1, 1);
         let mut news = hub.subscribe(&job);
         hub.publish(&job, 7);
         news.changed().await.unwrap();
         assert_eq!(*news.borrow(), 7);
+        let mut nudges = [hub.nudges(), hub.nudges()];
         hub.nudge();
-        hub.nudged().await;
+        for nudged in &mut nudges {
+            nudged.changed().await.unwrap();
+        }
     }
 }

@@ -52,6 +52,8 @@ pub trait Storage: Send + Sync {
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> StorageResult<ByteStream>;
     /// Copies the object to a file of this machine (which must not exist). Never a link: the copy may be written to.
     async fn get_file(&self, key: &str, path: &std::path::Path) -> StorageResult<ObjectMeta>;
+    /// The keys below `prefix/`, without it, in order.
+    async fn list(&self, prefix: &str) -> StorageResult<Vec<String>>;
     /// Removes the object; no error where there is none.
     async fn delete(&self, key: &str) -> StorageResult<()>;
     /// Removes everything under `prefix/`.

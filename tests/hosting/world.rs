@@ -125,7 +125,7 @@ impl World {
         let outside = Outside {
             hosting: Arc::new(hosting(&fake, &[]).await),
             prices: Some(Arc::new(Flat)),
-            recipes: None,
+            catalogue: None,
             poll: Duration::from_secs(3600),
         };
         let session = Session { created_at: at(0), ..crate::make::session(1, 1) };

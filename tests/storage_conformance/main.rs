@@ -48,7 +48,7 @@ macro_rules! cases {
             what_was_put_is_got_with_its_checksum, ranges_are_cut_at_the_end, nothing_is_an_object_too,
             an_upload_that_breaks_off_or_grows_too_large_leaves_nothing, a_failed_overwrite_keeps_the_old_object,
             files_go_in_and_come_out_as_copies, deleting_takes_what_is_below_and_nothing_beside,
-            keys_that_lead_elsewhere_are_refused, large_objects_are_whole, pieces_become_an_object,
+            what_is_below_a_prefix_is_listed, keys_that_lead_elsewhere_are_refused, large_objects_are_whole, pieces_become_an_object,
             large_pieces_become_an_object, abandoned_pieces_are_gone, any_pieces_make_the_same_object,
         })*
     };

@@ -59,7 +59,7 @@ pub async fn a_run_is_written_and_stays(db: Db) {
         training_seconds: None,
         artifact: None,
         earlier_seconds: 40,
-        earlier_cost: Money(12_345),
+        earlier_cost: Some(Money(12_345)),
     };
     let update = JobUpdate { cloud: Some(run.clone()), ..JobUpdate::default() };
     db.record(&job.id, epoch, &update, &[]).await.unwrap();

@@ -13,11 +13,14 @@
 //! All state is in the directory and in the kernel, so a server that was killed finds the trainer again. Needs Linux's
 //! `/proc`. Not here: what the directory holds before the start, and what becomes of the outcome (`services/supervisor`).
 
-mod output;
+pub(super) mod output;
 mod process;
 
-use super::{BackendError, RunOutcome, RunStatus, TrainingBackend, exit::Exit};
-use crate::domain::{ids::JobId, job::Job};
+use super::{Artifact, BackendError, Look, Progress, RunOutcome, RunStatus, TrainingBackend, exit::Exit};
+use crate::domain::{
+    ids::JobId,
+    job::{Job, JobState},
+};
 use async_trait::async_trait;
 use process::{Launch, Process, Record};
 use std::{
@@ -133,7 +136,7 @@ impl Inner {
         let directory = self.directory(job);
         let _door = self.door();
         if self.running(&directory)?.is_some() {
-            return Ok(RunStatus::Running);
+            return Ok(RunStatus::Running(Progress { state: JobState::Training, words: None }));
         }
         if Record::read(&directory).is_none_or(|record| record.attempt != attempt) {
             return Ok(RunStatus::Absent);
@@ -240,15 +243,15 @@ impl TrainingBackend for LocalBackend {
         self.run(move |_| inner.start(&id, attempt)).await
     }
 
-    async fn status(&self, job: &Job) -> Result<RunStatus, BackendError> {
+    async fn status(&self, job: &Job) -> Result<Look, BackendError> {
         let (id, attempt) = (job.id.clone(), job.attempt);
         let look = move |inner: &Inner| inner.status(&id, attempt);
         match self.run(look.clone()).await? {
             RunStatus::Ended(RunOutcome::Killed { .. }) => {
                 self.reaped(&job.id).await;
-                self.run(look).await
+                Ok(self.run(look).await?.into())
             }
-            other => Ok(other),
+            other => Ok(other.into()),
         }
     }
 
@@ -258,7 +261,7 @@ impl TrainingBackend for LocalBackend {
             // Asked before reading: what is read after the end is all there is.
             let ended = match inner.status(&id, attempt)? {
                 RunStatus::Absent => return Ok((Vec::new(), offset)),
-                RunStatus::Running => false,
+                RunStatus::Running(_) => false,
                 RunStatus::Ended(_) => true,
             };
             output::read(&inner.directory(&id).join("output/log"), offset, limit, ended).map_err(failure)
@@ -288,6 +291,10 @@ impl TrainingBackend for LocalBackend {
                 .map_err(|error| BackendError::Io(error.to_string()))
         })
         .await
+    }
+
+    async fn result(&self, job: &Job) -> Result<Artifact, BackendError> {
+        Ok(Artifact::Directory(self.inner.directory(&job.id).join("model")))
     }
 
     async fn present(&self) -> Result<Vec<JobId>, BackendError> {

@@ -81,10 +81,10 @@ fn job() -> Job {
 impl Setting {
     async fn end(&self) -> RunOutcome {
         loop {
-            match self.backend.status(&self.job).await.unwrap() {
+            match self.backend.status(&self.job).await.unwrap().status {
                 RunStatus::Ended(outcome) => return outcome,
                 RunStatus::Absent => panic!("it was started"),
-                RunStatus::Running => tokio::time::sleep(Duration::from_millis(5)).await,
+                RunStatus::Running(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         }
     }
@@ -110,14 +110,14 @@ async fn a_job_runs_and_says_how_it_ended() {
     let mut setting = setting(
         r#"echo "$@"; echo oops >&2; printf 'no line feed'; echo '{"outcome":"completed"}' > "$3/output/exit""#,
     );
-    assert_eq!(setting.backend.status(&setting.job).await.unwrap(), RunStatus::Absent);
+    assert_eq!(setting.backend.status(&setting.job).await.unwrap().status, RunStatus::Absent);
     setting.backend.start(&setting.job).await.unwrap();
     assert_eq!(setting.end().await, RunOutcome::Completed);
     let directory = setting.path("");
     let directory = directory.to_str().unwrap().trim_end_matches('/');
     assert_eq!(setting.lines().await, [&format!("train --dir {directory}"), "oops", "no line feed"]);
     setting.job.attempt += 1;
-    assert_eq!(setting.backend.status(&setting.job).await.unwrap(), RunStatus::Absent, "the next try");
+    assert_eq!(setting.backend.status(&setting.job).await.unwrap().status, RunStatus::Absent, "the next try");
     assert_eq!(setting.backend.present().await.unwrap(), [setting.job.id.clone()]);
     setting.backend.clean(&setting.job.id).await.unwrap();
     assert!(!setting.path("").exists());
@@ -148,14 +148,14 @@ async fn starting_twice_starts_once_also_after_a_restart() {
     let restarted = again(setting.root.path());
     for backend in [&setting.backend, &restarted] {
         backend.start(&setting.job).await.unwrap();
-        assert_eq!(backend.status(&setting.job).await.unwrap(), RunStatus::Running);
+        assert!(matches!(backend.status(&setting.job).await.unwrap().status, RunStatus::Running(_)));
     }
     assert_eq!(fs::read_to_string(setting.path("starts")).unwrap(), "started\n");
     assert!(matches!(setting.backend.clean(&setting.job.id).await, Err(BackendError::Io(_))));
     setting.process().kill();
     assert_eq!(setting.end().await, RunOutcome::Killed { signal: Some(9) });
     assert!(matches!(
-        restarted.status(&setting.job).await.unwrap(),
+        restarted.status(&setting.job).await.unwrap().status,
         RunStatus::Ended(RunOutcome::Killed { .. })
     ));
 }
@@ -168,7 +168,7 @@ async fn a_trainer_whose_number_was_never_noted_is_found_by_its_lock() {
     let process = setting.process();
     Record { attempt: 1, process: None }.write(&setting.path("")).unwrap();
     let restarted = again(setting.root.path());
-    assert_eq!(restarted.status(&setting.job).await.unwrap(), RunStatus::Running);
+    assert!(matches!(restarted.status(&setting.job).await.unwrap().status, RunStatus::Running(_)));
     assert_eq!(setting.process(), process);
     restarted.stop(&setting.job, false).await.unwrap();
     assert_eq!(setting.end().await, RunOutcome::Killed { signal: Some(15) });
@@ -229,7 +229,7 @@ async fn the_next_try_ends_what_the_last_one_left_and_starts_with_an_empty_log()
     assert!(Process::find(left).is_some(), "it still holds the lock");
     setting.job.attempt = 2;
     setting.backend.start(&setting.job).await.unwrap();
-    assert_eq!(setting.backend.status(&setting.job).await.unwrap(), RunStatus::Running);
+    assert!(matches!(setting.backend.status(&setting.job).await.unwrap().status, RunStatus::Running(_)));
     while Process::find(left).is_some() {
         tokio::task::yield_now().await;
     }

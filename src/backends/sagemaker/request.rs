@@ -4,9 +4,10 @@
 use aws_sdk_sagemaker::{
     operation::create_training_job::builders::CreateTrainingJobFluentBuilder as Builder,
     types::{
-        AlgorithmSpecification, Channel, CheckpointConfig, DataSource, MetricDefinition, ModelAccessConfig,
-        OutputCompressionType, OutputDataConfig, ProfilerConfig, ResourceConfig, S3DataDistribution,
-        S3DataSource, S3DataType, StoppingCondition, Tag, TrainingInputMode, TrainingInstanceType, VpcConfig,
+        AlgorithmSpecification, Channel, CheckpointConfig, DataSource, DebugHookConfig, MetricDefinition,
+        ModelAccessConfig, OutputCompressionType, OutputDataConfig, ProfilerConfig, ResourceConfig,
+        S3DataDistribution, S3DataSource, S3DataType, StoppingCondition, Tag, TrainingInputMode,
+        TrainingInstanceType, VpcConfig,
     },
 };
 use serde::Serialize;
@@ -36,6 +37,8 @@ pub struct TrainingRequest {
     pub enable_inter_container_traffic_encryption: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub enable_managed_spot_training: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debug_hook_config: Option<DebugHook>,
     pub profiler_config: Profiler,
 }
 
@@ -69,6 +72,9 @@ pub struct InputChannel {
     pub data_source: Source,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// Only where it is said again for this channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_mode: Option<&'static str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -148,6 +154,15 @@ pub struct KeyValue {
     pub value: String,
 }
 
+/// Where SageMaker's debugger writes, should the script ask for it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DebugHook {
+    pub s3_output_path: String,
+    /// Always none.
+    pub collection_configurations: [(); 0],
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Profiler {
@@ -168,6 +183,7 @@ impl InputChannel {
                 },
             },
             content_type: content_type.map(str::to_owned),
+            input_mode: None,
         }
     }
 }
@@ -211,6 +227,12 @@ impl TrainingRequest {
         let checkpoints = self.checkpoint_config.map(|place| {
             CheckpointConfig::builder().s3_uri(place.s3_uri).local_path(place.local_path).build()
         });
+        let hook = self.debug_hook_config.map(|hook| {
+            DebugHookConfig::builder()
+                .s3_output_path(hook.s3_output_path)
+                .set_collection_configurations(Some(Vec::new()))
+                .build()
+        });
         call.training_job_name(self.training_job_name)
             .role_arn(self.role_arn)
             .algorithm_specification(algorithm)
@@ -226,6 +248,7 @@ impl TrainingRequest {
             .enable_network_isolation(self.enable_network_isolation)
             .enable_inter_container_traffic_encryption(self.enable_inter_container_traffic_encryption)
             .set_enable_managed_spot_training(self.enable_managed_spot_training.then_some(true))
+            .set_debug_hook_config(hook)
             .profiler_config(
                 ProfilerConfig::builder().disable_profiler(self.profiler_config.disable_profiler).build(),
             )
@@ -247,6 +270,7 @@ fn channel(channel: InputChannel) -> Channel {
         .channel_name(channel.channel_name)
         .data_source(DataSource::builder().s3_data_source(source).build())
         .set_content_type(channel.content_type)
+        .set_input_mode(channel.input_mode.map(TrainingInputMode::from))
         .build()
 }
 

@@ -3,7 +3,8 @@
 use super::Endpoints;
 use crate::{
     backends::{
-        hosting::{Deployment, ModelFiles, NAME_PREFIX, Recipe},
+        catalogue::CatalogueError,
+        hosting::{Deployment, HostingError, ModelFiles, NAME_PREFIX, Recipe},
         prices::{Quote, Usage},
     },
     domain::{
@@ -230,8 +231,10 @@ impl Endpoints {
         Ok(if own.is_empty() { MACHINES.map(str::to_owned).to_vec() } else { own })
     }
 
+    /// How JumpStart hosts what the model was tuned from, on this machine or on its usual one.
     async fn recipe(&self, model: &Model, instance_type: Option<&str>) -> ServiceResult<Option<Recipe>> {
-        let (BaseModel::JumpStart { id }, Some(recipes)) = (&model.base, &self.parts.outside.recipes) else {
+        let (BaseModel::JumpStart { id }, Some(catalogue)) = (&model.base, &self.parts.outside.catalogue)
+        else {
             return Ok(None);
         };
         let job = self.parts.store.job(&model.job_id).await?;
@@ -239,7 +242,27 @@ impl Endpoints {
             Route::JumpStart { version, .. } => Some(version),
             _ => None,
         });
-        Ok(recipes.recipe(id, version.as_deref(), instance_type).await)
+        let found = match catalogue.model(id, version.as_deref()).await {
+            Ok(found) => found.model,
+            Err(CatalogueError::NoAnswer(why)) => {
+                tracing::warn!(why, model = id, "the catalogue does not say how a model is hosted");
+                return Err(HostingError::NoAnswer(why).into());
+            }
+            Err(CatalogueError::Unknown | CatalogueError::Unusable(_)) => return Ok(None),
+        };
+        let gated = found.gated;
+        Ok(found.hosting.map(|hosting| {
+            let on = instance_type.unwrap_or(&hosting.default_instance_type);
+            Recipe {
+                image: hosting.image_on(on).map(str::to_owned),
+                environment: hosting.environment_on(on),
+                patience_seconds: Some(hosting.download_timeout_seconds.max(hosting.startup_timeout_seconds)),
+                needs_network: !hosting.network_isolation,
+                prompt_key: hosting.payload.and_then(|payload| payload.prompt_key),
+                instance_types: hosting.instance_types,
+                gated,
+            }
+        }))
     }
 
     async fn licence_accepted(&self, model: &Model) -> ServiceResult<bool> {

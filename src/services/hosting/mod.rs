@@ -23,7 +23,8 @@ use super::{
 };
 use crate::{
     backends::{
-        hosting::{Hosting, HostingError, NotConfigured, Recipes},
+        catalogue::Catalogue,
+        hosting::{Hosting, HostingError, NotConfigured},
         prices::Prices,
     },
     domain::{
@@ -47,8 +48,8 @@ pub struct Outside {
     pub hosting: Arc<dyn Hosting>,
     /// `None`: every price is unknown.
     pub prices: Option<Arc<dyn Prices>>,
-    /// `None`: every model takes the usual container.
-    pub recipes: Option<Arc<dyn Recipes>>,
+    /// Knows how JumpStart's models are hosted. `None`: every model takes the usual container.
+    pub catalogue: Option<Arc<dyn Catalogue>>,
     /// How often every open endpoint is looked at.
     pub poll: Duration,
 }
@@ -57,7 +58,7 @@ impl Outside {
     /// Nothing can be hosted, and this is why.
     pub fn none(why: impl Into<String>) -> Self {
         let hosting = Arc::new(NotConfigured(why.into()));
-        Self { hosting, prices: None, recipes: None, poll: Duration::from_secs(60) }
+        Self { hosting, prices: None, catalogue: None, poll: Duration::from_secs(60) }
     }
 }
 

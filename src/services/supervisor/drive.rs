@@ -7,7 +7,7 @@ use super::{
     prepare::{self, PrepareError},
 };
 use crate::{
-    backends::{RunOutcome, RunStatus},
+    backends::{Artifact, RunOutcome, RunStatus},
     domain::{
         event::EventBody,
         ids::JobId,
@@ -53,7 +53,7 @@ impl Held {
     /// Returns when the job is in a final state.
     async fn drive_to_the_end(&mut self) -> Result<(), LetGo> {
         loop {
-            if self.parts.backend.status(&self.job).await? == RunStatus::Absent && !self.launch().await? {
+            if self.look().await? == RunStatus::Absent && !self.launch().await? {
                 return Ok(());
             }
             let outcome = self.follow().await?;
@@ -89,15 +89,15 @@ impl Held {
         if self.stopped_early().await? {
             return Ok(false);
         }
-        if let Err(error) = self.parts.backend.start(&self.job).await {
-            self.fail(explain::backend(error)).await?;
+        if !self.begin().await? {
             return Ok(false);
         }
-        self.enter(JobState::Training, "Starting the engine").await?;
+        let first = self.parts.backend.started();
+        self.enter(first.state, first.words.as_deref().unwrap_or("Started")).await?;
         Ok(true)
     }
 
-    async fn stopped_early(&mut self) -> Result<bool, LetGo> {
+    pub(super) async fn stopped_early(&mut self) -> Result<bool, LetGo> {
         if self.asked_to_stop().is_none() && self.job.state != JobState::Stopping {
             return Ok(false);
         }
@@ -111,7 +111,7 @@ impl Held {
 
     /// What becomes of a job whose process has ended. `false`: another try follows.
     async fn conclude(&mut self, outcome: RunOutcome) -> Result<bool, LetGo> {
-        use RunOutcome::{Completed, Failed, Killed, Stopped};
+        use RunOutcome::{Completed, Failed, Fault, Killed, NoCapacity, Stopped};
         let asked = self.asked_to_stop();
         match (outcome, asked) {
             (Completed | Stopped, Some(StopMode::Discard)) => {
@@ -123,8 +123,33 @@ impl Held {
                 .await?;
             }
             (Completed, _) => self.save(JobState::Completed, "Completed").await?,
+            (Stopped, Some(StopMode::Keep))
+                if self.parts.backend.result(&self.job).await? == Artifact::Nothing =>
+            {
+                let message = "Stopped before a model was written. What its last checkpoint holds is kept.";
+                self.end(JobState::Stopped, message, JobUpdate::default()).await?;
+            }
             (Stopped, Some(StopMode::Keep)) => {
                 self.save(JobState::Stopped, "Stopped. The model is kept as it was.").await?;
+            }
+            (NoCapacity { message, next_step } | Fault { message, next_step }, Some(_)) => {
+                self.fail(explain::because(message, next_step)).await?;
+            }
+            (NoCapacity { message, next_step }, None) => {
+                if self.other_machine(&message).await? {
+                    self.next_attempt().await?;
+                    return Ok(false);
+                }
+                self.fail(explain::because(message, next_step)).await?;
+            }
+            (Fault { message, next_step }, None) => {
+                if self.job.tries() > 1 {
+                    self.fail(explain::because(message, next_step)).await?;
+                    return Ok(true);
+                }
+                self.next_attempt().await?;
+                self.note(&format!("{message} It is tried once more.")).await?;
+                return Ok(false);
             }
             (Failed { message, next_step }, _) => self.fail(explain::engine(message, next_step)).await?,
             (Killed { .. }, Some(mode)) => {
@@ -173,7 +198,7 @@ impl Held {
         Ok(())
     }
 
-    async fn fail(&mut self, why: Explained) -> Result<(), LetGo> {
+    pub(super) async fn fail(&mut self, why: Explained) -> Result<(), LetGo> {
         let update = JobUpdate {
             failure: Some(why.cause.clone()),
             next_step: Some(why.next_step),

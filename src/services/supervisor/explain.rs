@@ -29,6 +29,8 @@ pub(super) fn engine(message: String, next_step: Option<String>) -> Explained {
 pub(super) fn backend(error: BackendError) -> Explained {
     match error {
         BackendError::Refused { cause, next_step } => because(cause, next_step),
+        BackendError::NoCapacity { cause, next_step, .. } => because(cause, next_step),
+        BackendError::Unavailable(why) => because(why, ADMIN),
         BackendError::Full => because("There is no room left on the server's disk.", ROOM),
         BackendError::Io(error) => because(format!("The training process can't be started: {error}."), ADMIN),
     }

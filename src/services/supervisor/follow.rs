@@ -2,7 +2,7 @@
 
 use super::{LetGo, lease::Held, lines::Reader};
 use crate::{
-    backends::{RunOutcome, RunStatus},
+    backends::{BackendError, Progress, RunOutcome, RunStatus},
     domain::job::{JobState, StopMode},
 };
 
@@ -15,15 +15,21 @@ impl Held {
         let mut told: Option<StopMode> = None;
         loop {
             // Asked before reading: what is read after the end is all there is.
-            let status = self.parts.backend.status(&self.job).await?;
-            let read = self.read().await?;
-            match status {
+            let status = self.look().await?;
+            let read = match self.read().await {
+                Err(LetGo::Backend(BackendError::Unavailable(why))) => {
+                    self.no_answer(&why).await?;
+                    continue;
+                }
+                other => other?,
+            };
+            let at = match status {
                 _ if read => continue,
                 RunStatus::Ended(outcome) => return Ok(outcome),
                 // Somebody removed its directory under it.
                 RunStatus::Absent => return Ok(RunOutcome::Killed { signal: None }),
-                RunStatus::Running => {}
-            }
+                RunStatus::Running(progress) => progress,
+            };
             match self.asked_to_stop() {
                 Some(mode) if told != Some(mode) => {
                     let message = match mode {
@@ -31,15 +37,31 @@ impl Held {
                         StopMode::Discard => "Stopping",
                     };
                     self.enter(JobState::Stopping, message).await?;
-                    self.parts.backend.stop(&self.job, mode == StopMode::Keep).await?;
-                    told = Some(mode);
+                    match self.parts.backend.stop(&self.job, mode == StopMode::Keep).await {
+                        Err(BackendError::Unavailable(why)) => self.no_answer(&why).await?,
+                        other => {
+                            other?;
+                            told = Some(mode);
+                        }
+                    }
                 }
-                None => self.enter(JobState::Training, "Training").await?,
+                None => self.progress(at).await?,
                 _ => {}
             }
             // The sender lives as long as this task, so the channel does not close.
             let _ = tokio::time::timeout(self.parts.settings.poll, self.stop.changed()).await;
         }
+    }
+
+    /// Shows where the backend says that the job is.
+    async fn progress(&mut self, at: Progress) -> Result<(), LetGo> {
+        let Progress { state, words } = at;
+        if state != self.job.state && self.job.state.may_become(state) {
+            self.enter(state, words.as_deref().unwrap_or("Training")).await?;
+        } else if let Some(words) = words {
+            self.note(&words).await?;
+        }
+        Ok(())
     }
 
     /// Stores what is new in the output, together with how far that is: neither lost nor doubled by a crash. `true`

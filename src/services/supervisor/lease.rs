@@ -37,6 +37,8 @@ impl Held {
         let job = &mut self.job;
         job.last_seq = seq;
         job.state = update.state.unwrap_or(job.state);
+        job.phase = update.phase.unwrap_or_else(|| std::mem::take(&mut job.phase));
+        job.cloud = update.cloud.or_else(|| job.cloud.take());
         job.log_offset = update.log_offset.unwrap_or(job.log_offset);
         job.started_at = update.started_at.or(job.started_at);
         job.ended_at = update.ended_at.or(job.ended_at);
@@ -63,6 +65,16 @@ impl Held {
         self.record(update, vec![(now, EventBody::State { state, message: message.to_owned() })]).await
     }
 
+    /// Another word in the same state. Nothing where it was said last.
+    pub async fn note(&mut self, message: &str) -> StoreResult<()> {
+        if self.job.phase == message {
+            return Ok(());
+        }
+        let (now, state) = (self.now(), self.job.state);
+        let update = JobUpdate { phase: Some(message.to_owned()), ..JobUpdate::default() };
+        self.record(update, vec![(now, EventBody::State { state, message: message.to_owned() })]).await
+    }
+
     /// The job's last word; `update` may say more. Notes the checkpoint that it can go on from.
     pub async fn end(&mut self, state: JobState, message: &str, update: JobUpdate) -> Result<(), LetGo> {
         let keeps = state.may_resume() && self.asked_to_stop() != Some(StopMode::Discard);
@@ -77,7 +89,9 @@ impl Held {
             checkpoint_step: Some(checkpoint.unwrap_or(0)),
             ..update
         };
-        Ok(self.record(update, vec![(now, EventBody::State { state, message: message.to_owned() })]).await?)
+        self.record(update, vec![(now, EventBody::State { state, message: message.to_owned() })]).await?;
+        self.save_charge(true).await?;
+        Ok(())
     }
 
     /// Counts a new try. Done before it starts: a crash in between finds a try without a process, and starts it.

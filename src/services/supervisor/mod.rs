@@ -8,6 +8,7 @@
 //! - this file: claims jobs and gives each a task          - [`lease`] holds one job and writes its row
 //! - [`drive`] one job's way through its states            - [`prepare`] fills the job's directory
 //! - [`follow`] turns the trainer's output into events     - [`lines`] reads one line of it
+//! - [`elsewhere`] starts a job on other machines, and keeps what it costs
 //! - [`upload`] puts the result into storage               - [`explain`] says what went wrong, and what to do
 //!
 //! What outlives a job is in the database and in storage, so its directory goes when the job is over. That of one which
@@ -15,6 +16,7 @@
 //! Not here: who may start or stop a job (`services::training`), how a process is run (`backends`).
 
 mod drive;
+mod elsewhere;
 mod explain;
 mod follow;
 mod lease;
@@ -124,6 +126,7 @@ impl Supervisor {
     pub async fn run(&self, stop: CancellationToken) {
         let parts = &self.parts;
         let mut jobs = JoinSet::new();
+        let mut nudged = parts.hub.nudges();
         let mut taken_back = false;
         let mut sweep = tokio::time::interval(Duration::from_secs(3600));
         loop {
@@ -141,7 +144,8 @@ impl Supervisor {
             }
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = parts.hub.nudged() => {
+                // The hub lives as long as we do, so the channel does not close.
+                _ = nudged.changed() => {
                     parts.nudges.send_modify(|count| *count += 1);
                     // Perhaps a job was deleted.
                     parts.sweep().await;

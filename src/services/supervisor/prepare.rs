@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     domain::{
+        cloud::Place,
         ids::DatasetId,
         job::{BaseModel, Job},
         model::ModelKind,
@@ -77,7 +78,7 @@ pub(super) async fn prepare(parts: &Parts, job: &Job) -> Result<(), PrepareError
     })
     .await?;
 
-    base(parts, job, &part.join("data/model")).await?;
+    base(parts, job, &part).await?;
     let mut counts = SplitCounts::default();
     for (number, id) in job.spec.datasets.iter().enumerate() {
         let name = job.spec.dataset_names.get(number).map_or("", String::as_str);
@@ -129,16 +130,16 @@ impl Config<'_> {
     }
 }
 
-/// Puts the base model at `target`; nothing for nano, which has none.
-async fn base(parts: &Parts, job: &Job, target: &Path) -> Result<(), PrepareError> {
-    let name = &job.spec.base_name;
+/// Puts the base model at `data/model` of the input; nothing for nano, which has none.
+async fn base(parts: &Parts, job: &Job, input: &Path) -> Result<(), PrepareError> {
+    let (name, target) = (&job.spec.base_name, input.join("data/model"));
     match &job.spec.base {
         BaseModel::Nano => Ok(()),
         // Its container brings it.
         BaseModel::Hub { .. } | BaseModel::JumpStart { .. } => Ok(()),
         BaseModel::Directory { name: directory } => {
             // A link: the engine reads it only, and it may be large.
-            let (source, target) = (source(parts, directory)?, target.to_owned());
+            let source = source(parts, directory)?;
             files(move || std::os::unix::fs::symlink(source.canonicalize()?, target)).await
         }
         BaseModel::Model { id } => {
@@ -155,7 +156,12 @@ async fn base(parts: &Parts, job: &Job, target: &Path) -> Result<(), PrepareErro
                 )
                 .into());
             }
-            let folder = target.to_owned();
+            if job.spec.place() == Place::SageMaker {
+                // SageMaker takes it from the bucket, where it lies.
+                let (note, prefix) = (input.join("config/base"), model.prefix.clone());
+                return files(move || fs::write(note, prefix)).await;
+            }
+            let folder = target.clone();
             files(move || fs::create_dir(folder)).await?;
             // What lies in folders (an adapter beside its merged model) is not part of the weights.
             for file in model.files.iter().filter(|file| !file.path.contains('/')) {

@@ -7,6 +7,7 @@ use super::{
     lease::Held,
 };
 use crate::{
+    backends::Artifact,
     domain::{
         ids::ModelId,
         model::{Model, ModelFile, ModelKind},
@@ -20,7 +21,11 @@ use std::{
 
 impl Held {
     pub(super) async fn upload(&mut self) -> Result<Result<(), Explained>, LetGo> {
-        let root = self.parts.backend.result(&self.job);
+        let root = match self.parts.backend.result(&self.job).await? {
+            Artifact::Directory(root) => root,
+            Artifact::Stored(prefix) => return self.take_over(&prefix).await,
+            Artifact::Nothing => return Ok(Err(nothing())),
+        };
         let found = {
             let root = root.clone();
             tokio::task::spawn_blocking(move || files(&root))
@@ -30,17 +35,13 @@ impl Held {
         let paths = match found {
             Ok(paths) if !paths.is_empty() => paths,
             Ok(_) => {
-                return Ok(Err(explain::engine("The engine ended without leaving a model.".into(), None)));
+                return Ok(Err(nothing()));
             }
             Err(error) => {
                 return Ok(Err(explain::storage(&StorageError::Io(error.to_string()), "the finished model")));
             }
         };
-        // Nothing but the job's id goes into it, so a second try makes the same model.
-        let Some(id) = ModelId::parse(self.job.id.as_str()) else {
-            return Ok(Err(explain::engine("The job's id can't name a model.".into(), None)));
-        };
-        let prefix = format!("users/{}/models/{id}", self.job.user_id);
+        let prefix = format!("users/{}/models/{}", self.job.user_id, self.job.id);
         let mut files = Vec::with_capacity(paths.len());
         for path in paths {
             match self.put(&format!("{prefix}/{path}"), &root.join(&path)).await {
@@ -53,6 +54,36 @@ impl Held {
                 }
             }
         }
+        self.make_row(prefix, files).await
+    }
+
+    /// A result that its run put into storage by itself: only its row is missing.
+    async fn take_over(&mut self, prefix: &str) -> Result<Result<(), Explained>, LetGo> {
+        let listed = match self.parts.storage.list(prefix).await {
+            Ok(listed) if !listed.is_empty() => listed,
+            Ok(_) => return Ok(Err(nothing())),
+            Err(error) => return Ok(Err(explain::storage(&error, "the finished model"))),
+        };
+        let mut files = Vec::with_capacity(listed.len());
+        for path in listed {
+            // Reads what has no checksum yet.
+            match self.parts.storage.head(&format!("{prefix}/{path}")).await {
+                Ok(meta) => files.push(ModelFile { path, bytes: meta.bytes, sha256: meta.sha256 }),
+                Err(error) => return Ok(Err(explain::storage(&error, "the finished model"))),
+            }
+        }
+        self.make_row(prefix.to_owned(), files).await
+    }
+
+    async fn make_row(
+        &mut self,
+        prefix: String,
+        files: Vec<ModelFile>,
+    ) -> Result<Result<(), Explained>, LetGo> {
+        // Nothing but the job's id goes into it, so a second try makes the same model.
+        let Some(id) = ModelId::parse(self.job.id.as_str()) else {
+            return Ok(Err(explain::engine("The job's id can't name a model.".into(), None)));
+        };
         let adapter = files.iter().any(|file| file.path == "adapter_config.json");
         let job = &self.job;
         let model = Model {
@@ -90,6 +121,10 @@ impl Held {
         }
         self.parts.storage.put_file(key, path).await
     }
+}
+
+fn nothing() -> Explained {
+    explain::engine("The engine ended without leaving a model.".into(), None)
 }
 
 /// The plain files below a directory as `/`-separated relative paths, in order. Links are left out: a result has none.

@@ -143,6 +143,35 @@ impl Inner {
         Ok(())
     }
 
+    fn list(&self, prefix: &str) -> StorageResult<Vec<String>> {
+        let Ok(root) = self.find(prefix.trim_end_matches('/')) else { return Ok(Vec::new()) };
+        let (mut found, mut open) = (Vec::new(), vec![PathBuf::new()]);
+        while let Some(folder) = open.pop() {
+            let entries = match fs::read_dir(root.join(&folder)) {
+                Err(error)
+                    if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) =>
+                {
+                    continue;
+                }
+                other => other.map_err(failure)?,
+            };
+            for entry in entries {
+                let entry = entry.map_err(failure)?;
+                let path = folder.join(entry.file_name());
+                // Hidden files are the store's own.
+                let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+                let kind = entry.file_type().map_err(failure)?;
+                match path.to_str() {
+                    Some(_) if kind.is_dir() && !hidden => open.push(path),
+                    Some(key) if kind.is_file() && !hidden => found.push(key.to_owned()),
+                    _ => {}
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     fn delete_prefix(&self, prefix: &str) -> StorageResult<()> {
         let Ok(path) = self.find(prefix.trim_end_matches('/')) else { return Ok(()) };
         if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
@@ -262,6 +291,11 @@ impl Storage for DiskStorage {
     async fn delete(&self, key: &str) -> StorageResult<()> {
         let key = key.to_owned();
         self.run(move |inner| inner.delete(&key)).await
+    }
+
+    async fn list(&self, prefix: &str) -> StorageResult<Vec<String>> {
+        let prefix = prefix.to_owned();
+        self.run(move |inner| inner.list(&prefix)).await
     }
 
     async fn delete_prefix(&self, prefix: &str) -> StorageResult<()> {

@@ -203,6 +203,21 @@ impl Storage for S3Storage {
         written.map(|()| meta)
     }
 
+    async fn list(&self, prefix: &str) -> StorageResult<Vec<String>> {
+        let Ok(name) = self.name(prefix.trim_end_matches('/')) else { return Ok(Vec::new()) };
+        let start = format!("{name}/");
+        let mut pages =
+            self.client.list_objects_v2().bucket(&self.bucket).prefix(&start).into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let names = page.map_err(failure)?.contents.unwrap_or_default().into_iter();
+            // S3's console makes empty objects that stand for folders.
+            keys.extend(names.filter_map(|object| object.key).filter(|name| !name.ends_with('/')));
+        }
+        keys.sort();
+        Ok(keys.into_iter().filter_map(|name| name.strip_prefix(&start).map(str::to_owned)).collect())
+    }
+
     async fn delete(&self, key: &str) -> StorageResult<()> {
         let Ok(name) = self.name(key) else { return Ok(()) };
         self.delete_named(&name).await

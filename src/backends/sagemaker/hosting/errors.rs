@@ -6,22 +6,8 @@ use crate::{
     backends::hosting::{HostingError, Refusal, Standing},
 };
 
-/// AWS has trouble of its own, or wants to be asked less often: the same call may work later.
-const PASSING: [&str; 9] = [
-    "ThrottlingException",
-    "Throttling",
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
-    "InternalFailure",
-    "InternalServerError",
-    "InternalServerException",
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-];
 /// The server's own credentials are at fault; an operator mends them, and nothing is lost until then.
-const CREDENTIALS: [&str; 7] = [
-    "ExpiredToken",
-    "ExpiredTokenException",
+const CREDENTIALS: [&str; 5] = [
     "UnrecognizedClientException",
     "InvalidClientTokenId",
     "InvalidSignatureException",
@@ -60,13 +46,14 @@ fn refused(kind: Refusal, cause: impl Into<String>, next_step: impl Into<String>
 
 /// A call of SageMaker itself.
 pub fn of_call(failure: Failure, instance_type: &str) -> HostingError {
+    let passing = failure.may_pass();
     let (code, message) = match failure {
         Failure::Refused { code, message } => (code, message),
         Failure::NoAnswer(why) => return HostingError::NoAnswer(why),
     };
     tracing::warn!(code, message, "SageMaker refused");
     let code = code.as_str();
-    if PASSING.contains(&code) {
+    if passing {
         return HostingError::NoAnswer("it has trouble of its own just now".to_owned());
     }
     if CREDENTIALS.contains(&code) {
@@ -174,6 +161,7 @@ pub fn given_up(reason: &str, instance_type: &str, name: &str) -> Standing {
 
 /// An invocation.
 pub fn of_invocation(failure: Failure) -> HostingError {
+    let passing = failure.may_pass();
     let (code, message) = match failure {
         Failure::Refused { code, message } => (code, message),
         Failure::NoAnswer(why) => return HostingError::NoAnswer(why),
@@ -189,7 +177,7 @@ pub fn of_invocation(failure: Failure) -> HostingError {
         "ModelStreamError" | "InternalStreamFailure" => broke_off(),
         "ValidationError" | "ValidationException" if message.contains("not found") => absent(),
         code if DENIED.contains(&code) => denied(&message),
-        code if PASSING.contains(&code) => busy("AWS has trouble of its own just now."),
+        _ if passing => busy("AWS has trouble of its own just now."),
         code if CREDENTIALS.contains(&code) => {
             HostingError::NoAnswer("it does not take the server's credentials".to_owned())
         }

@@ -1,0 +1,292 @@
+//! Sends a job's data to the bucket and makes the training job. Each step may be the last before a crash and each may
+//! be done again.
+
+use super::{
+    Inner, blocking, failure, look, names,
+    package::{self, METRICS, PROGRAM},
+    request::{
+        Algorithm, Checkpoints, InputChannel, KeyValue, Metric, Output, Profiler, Resources, Stopping,
+        TrainingRequest, Vpc,
+    },
+    stored,
+};
+use crate::{
+    aws::Failure,
+    backends::{BackendError, RunOutcome},
+    domain::{
+        cloud::{CloudSpec, Route},
+        job::{BaseModel, Job},
+    },
+};
+use aws_sdk_sagemaker::operation::describe_training_job::DescribeTrainingJobOutput;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The tag that says whose a training job is.
+const JOB: &str = "llm-tuner:job";
+/// How long a spot job may wait for spare capacity, beyond its own time.
+const SPOT_WAIT: u64 = 24 * 3600;
+
+pub async fn start(inner: &Inner, job: &Job) -> Result<(), BackendError> {
+    let name = names::external(job);
+    let (Some(spec), Some(run)) = (&job.spec.cloud, &job.cloud) else {
+        return Err(BackendError::Io("the job has no place on SageMaker".to_owned()));
+    };
+    if let Some(found) = look::describe(inner, &name).await? {
+        return adopt(inner, job, &found).await;
+    }
+    let channels = send(inner, job).await?;
+    let request = request(inner, job, spec, &run.instance_type, channels)?;
+    match request.fill(inner.sagemaker.create_training_job()).send().await {
+        Ok(_) => Ok(()),
+        Err(error) => match Failure::of(&error) {
+            // An earlier call of ours came through, and only its answer was lost.
+            Failure::Refused { code, .. } if code == "ResourceInUse" => {
+                match look::describe(inner, &name).await? {
+                    Some(found) => adopt(inner, job, &found).await,
+                    None => {
+                        Err(BackendError::Unavailable("AWS is not of one mind about the job.".to_owned()))
+                    }
+                }
+            }
+            failure => Err(failure::of_call(&failure, "start the training job")),
+        },
+    }
+}
+
+async fn adopt(inner: &Inner, job: &Job, found: &DescribeTrainingJobOutput) -> Result<(), BackendError> {
+    if is_ours(inner, job, found).await? {
+        tracing::info!(job = %job.id, "a training job that was made already is taken on");
+        return Ok(());
+    }
+    match taken(&names::external(job)) {
+        RunOutcome::Failed { message, next_step } => {
+            Err(BackendError::Refused { cause: message, next_step: next_step.unwrap_or_default() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Was this training job made for this job?
+pub async fn is_ours(
+    inner: &Inner,
+    job: &Job,
+    found: &DescribeTrainingJobOutput,
+) -> Result<bool, BackendError> {
+    let arn = found.training_job_arn().unwrap_or_default();
+    let tags = inner.sagemaker.list_tags().resource_arn(arn).send().await;
+    let tags =
+        tags.map_err(|error| failure::of_call(&Failure::of(&error), "read the training job's tags"))?;
+    Ok(tags.tags().iter().any(|tag| tag.key() == Some(JOB) && tag.value() == Some(job.id.as_str())))
+}
+
+pub fn taken(name: &str) -> RunOutcome {
+    RunOutcome::Failed {
+        message: format!("The AWS account already has a training job called {name} that is not ours."),
+        next_step: Some("Clone the job: the new one gets a name of its own.".to_owned()),
+    }
+}
+
+/// Puts what the job reads into the bucket, once; the channels by name, with where they lie.
+async fn send(inner: &Inner, job: &Job) -> Result<BTreeMap<String, String>, BackendError> {
+    let directory = inner.directory(&job.id);
+    let (data, owner) = (directory.join("input/data"), job.user_id.to_string());
+    let (files, base) = blocking({
+        let directory = directory.clone();
+        move || {
+            // Who cleans up without the row finds the bucket's folders by it.
+            fs::write(directory.join("owner"), owner)?;
+            let base = match fs::read_to_string(directory.join("input/config/base")) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                other => Some(other?),
+            };
+            Ok((files(&data)?, base))
+        }
+    })
+    .await?;
+    let prefix = names::inputs(&job.user_id, &job.id);
+    let done = directory.join("sent");
+    if !done.exists() {
+        for (key, path) in &files {
+            inner.storage.put_file(&format!("{prefix}/{key}"), path).await.map_err(stored)?;
+        }
+        if is_script(job) {
+            let packed = Bytes::from(package::sourcedir().map_err(super::disk)?);
+            let content = stream::iter([Ok(packed)]).boxed();
+            inner.storage.put(&source(job), content, u64::MAX).await.map_err(stored)?;
+        }
+        blocking(move || fs::write(done, "")).await?;
+    }
+    let mut channels: BTreeMap<String, String> = files
+        .iter()
+        .filter_map(|(key, _)| key.split_once('/'))
+        .map(|(channel, _)| (channel.to_owned(), inner.place.uri(&format!("{prefix}/{channel}/"))))
+        .collect();
+    if let Some(base) = base {
+        // Its files lie in the bucket already.
+        channels.insert("model".to_owned(), inner.place.uri(&format!("{}/", base.trim())));
+    }
+    Ok(channels)
+}
+
+fn is_script(job: &Job) -> bool {
+    job.spec.cloud.as_ref().is_some_and(|spec| spec.route == Route::Script)
+}
+
+/// The key of the packed script.
+fn source(job: &Job) -> String {
+    format!("{}/code/sourcedir.tar.gz", names::inputs(&job.user_id, &job.id))
+}
+
+/// The files below a directory with their `/`-separated paths; a base model may be a link to its directory.
+fn files(root: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(root.join(&folder))? {
+            let path = folder.join(entry?.file_name());
+            let full = root.join(&path);
+            let kind = fs::metadata(&full)?;
+            match path.to_str() {
+                // Deeper than a channel's own folders there are no links of ours.
+                Some(_) if kind.is_dir() && path.components().count() < 8 => open.push(path),
+                Some(key) if kind.is_file() && !key.contains("/.") => found.push((key.to_owned(), full)),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn request(
+    inner: &Inner,
+    job: &Job,
+    spec: &CloudSpec,
+    instance_type: &str,
+    channels: BTreeMap<String, String>,
+) -> Result<TrainingRequest, BackendError> {
+    let settings = &inner.settings;
+    let name = names::external(job);
+    let (image, hyper_parameters, isolated) = match &spec.route {
+        Route::Image => {
+            let image = settings.training_image.clone().ok_or_else(|| BackendError::Refused {
+                cause: "No image of our own is set for SageMaker.".to_owned(),
+                next_step: "Set SAGEMAKER_TRAINING_IMAGE, or choose the Hugging Face container.".to_owned(),
+            })?;
+            // It needs nothing of the network, and gets nothing: the data can't leave.
+            (image, job.spec.hyperparameters.clone(), true)
+        }
+        Route::Script => {
+            let image =
+                settings.hugging_face_image.clone().unwrap_or_else(|| hugging_face_image(&inner.region));
+            // Its requirements come from the network.
+            (image, script_settings(inner, job, &name), false)
+        }
+        Route::JumpStart { model, .. } => {
+            return Err(BackendError::Refused {
+                cause: format!("{model} can't be started."),
+                next_step: "Choose another model.".to_owned(),
+            });
+        }
+    };
+    let input_data_config = channels
+        .into_iter()
+        .map(|(channel, uri)| {
+            let kind = (channel != "model").then_some("application/jsonlines");
+            InputChannel::of(&channel, uri, kind)
+        })
+        .collect();
+    Ok(TrainingRequest {
+        training_job_name: name,
+        role_arn: settings.role_arn.clone().unwrap_or_default(),
+        algorithm_specification: Algorithm {
+            training_image: image,
+            training_input_mode: "File",
+            metric_definitions: serde_json::from_str::<Vec<Metric>>(METRICS).unwrap_or_default(),
+            container_entrypoint: Vec::new(),
+            container_arguments: Vec::new(),
+        },
+        hyper_parameters,
+        input_data_config,
+        output_data_config: Output {
+            s3_output_path: inner.place.uri(&names::output(&job.user_id, &job.id)),
+            compression_type: Some("NONE".to_owned()),
+            kms_key_id: settings.kms_key_id.clone(),
+        },
+        resource_config: Resources {
+            instance_type: instance_type.to_owned(),
+            instance_count: spec.instance_count,
+            volume_size_in_gb: spec.volume_gb,
+            volume_kms_key_id: settings.kms_key_id.clone(),
+        },
+        stopping_condition: Stopping {
+            max_runtime_in_seconds: spec.max_runtime_seconds,
+            max_wait_time_in_seconds: spec.spot.then_some(spec.max_runtime_seconds + SPOT_WAIT),
+        },
+        vpc_config: (!settings.subnets.is_empty()).then(|| Vpc {
+            security_group_ids: settings.security_groups.clone(),
+            subnets: settings.subnets.clone(),
+        }),
+        checkpoint_config: Some(Checkpoints {
+            s3_uri: inner.place.uri(&format!("{}/", names::checkpoints(&job.user_id, &job.id))),
+            local_path: "/opt/ml/checkpoints".to_owned(),
+        }),
+        environment: BTreeMap::new(),
+        tags: tags(inner, job),
+        enable_network_isolation: isolated,
+        enable_inter_container_traffic_encryption: false,
+        enable_managed_spot_training: spec.spot,
+        debug_hook_config: None,
+        profiler_config: Profiler { disable_profiler: true },
+    })
+}
+
+fn tags(inner: &Inner, job: &Job) -> Vec<KeyValue> {
+    let tag = |key: &str, value: &str| KeyValue { key: key.to_owned(), value: value.to_owned() };
+    vec![
+        tag(JOB, job.id.as_str()),
+        tag("llm-tuner:owner", job.user_id.as_str()),
+        tag("llm-tuner:installation", &inner.settings.installation),
+    ]
+}
+
+/// The settings as SageMaker's own Python library hands them to its framework containers: every value as JSON.
+fn script_settings(inner: &Inner, job: &Job, name: &str) -> BTreeMap<String, String> {
+    let mut settings = job.spec.hyperparameters.clone();
+    if let BaseModel::Hub { id } = &job.spec.base {
+        settings.insert("model_id".to_owned(), id.clone());
+    }
+    settings.insert("sagemaker_program".to_owned(), PROGRAM.to_owned());
+    settings.insert("sagemaker_submit_directory".to_owned(), inner.place.uri(&source(job)));
+    settings.insert("sagemaker_job_name".to_owned(), name.to_owned());
+    settings.insert("sagemaker_region".to_owned(), inner.region.clone());
+    let mut settings: BTreeMap<String, String> = settings
+        .into_iter()
+        .map(|(name, value)| (name, serde_json::Value::from(value).to_string()))
+        .collect();
+    // A number, as that library sends it.
+    settings.insert("sagemaker_container_log_level".to_owned(), "20".to_owned());
+    settings
+}
+
+/// The newest published Hugging Face training container that `sagemaker/` was tried with.
+/// <https://github.com/aws/deep-learning-containers> and the accounts of `sagemaker-python-sdk`'s `huggingface.json`.
+fn hugging_face_image(region: &str) -> String {
+    let account = match region {
+        "af-south-1" => "626614931356",
+        "ap-east-1" => "871362719292",
+        "me-central-1" => "914824155844",
+        "cn-north-1" | "cn-northwest-1" => "727897471807",
+        _ => "763104351884",
+    };
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!(
+        "{account}.dkr.ecr.{region}.{domain}/huggingface-pytorch-training:2.9.0-transformers5.3.0-gpu-py312-cu130-ubuntu22.04"
+    )
+}

@@ -10,7 +10,7 @@ const isOpen = (element) => element?.matches(":popover-open");
 
 // --- Keys -----------------------------------------------------------------------------------------
 
-const places = { o: "/", d: "/data", t: "/training", m: "/models", p: "/playground", s: "/settings", n: "/training/new" };
+const places = { o: "/", d: "/data", t: "/training", m: "/models", p: "/playground", c: "/costs", s: "/settings", n: "/training/new" };
 let goUntil = 0; // "g" was pressed; the next key counts until then
 
 document.addEventListener("keydown", (event) => {

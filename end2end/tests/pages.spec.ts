@@ -20,7 +20,10 @@ async function expectSound(page: Page, path: string, status = 200): Promise<void
   });
 }
 
-const AREAS = ['/', '/data', '/training', '/training/new?key=1', '/models', '/playground', '/settings', '/api/docs'];
+const AREAS = [
+  '/', '/data', '/training', '/training/new?key=1', '/models', '/models/jumpstart',
+  '/models/jumpstart/meta-textgeneration-llama-2-7b', '/playground', '/costs', '/settings', '/api/docs',
+];
 
 test('signed out', async ({ page, problems }) => {
   problems.allow(/404/);

@@ -41,4 +41,6 @@ pub trait Catalogue: Send + Sync {
     async fn list(&self) -> Listing;
     /// The newest version, or the one that is asked for.
     async fn model(&self, id: &str, version: Option<&str>) -> Result<Found, CatalogueError>;
+    /// The newest version, where it is known without asking AWS.
+    fn known(&self, id: &str) -> Option<Model>;
 }

@@ -80,6 +80,21 @@ pub struct Recipe {
     pub patience_seconds: Option<u32>,
 }
 
+/// Who knows the recipes of models that AWS itself catalogues.
+#[async_trait]
+pub trait Recipes: Send + Sync {
+    /// The recipe of this model for this machine, or for its usual one. `Ok(None)`: the usual container is for it.
+    ///
+    /// # Errors
+    /// `NoAnswer` where nobody can say just now: the wrong container would cost and not answer.
+    async fn recipe(
+        &self,
+        model: &str,
+        version: Option<&str>,
+        instance_type: Option<&str>,
+    ) -> HostingResult<Option<Recipe>>;
+}
+
 /// Where the model's files lie in storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelFiles {

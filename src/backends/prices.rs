@@ -1,27 +1,35 @@
 //! The port that tells what a machine on AWS costs by the hour, and how many of its kind the account may run.
 
+pub use crate::domain::instance::Usage;
+
 use crate::domain::money::Money;
 use async_trait::async_trait;
-
-/// What an instance is used for: prices and quotas differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Usage {
-    Training,
-    SpotTraining,
-    Hosting,
-}
 
 /// A price, and where it is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quote {
-    /// On demand, for one instance. `None`: not known, which is never 0.
+    /// On demand, for one instance. `None`: not known, which is never 0. Of spot capacity too, whose price nobody
+    /// promises: the one on demand is the most that it costs.
     pub per_hour: Option<Money>,
-    /// The day it is of (`2026-11-21`).
+    /// The day it is of (`2026-11-21`), or the month, where no more is known.
     pub as_of: String,
+    /// The region that it holds in.
+    pub region: String,
     /// From AWS's price list; otherwise from the list that ships with the product.
     pub live: bool,
     /// Why it is not AWS's own, or unknown.
     pub problem: Option<String>,
+}
+
+impl Quote {
+    /// Where it is from, in a word for scripts.
+    pub fn source(&self) -> &'static str {
+        match (self.per_hour, self.live) {
+            (None, _) => "unknown",
+            (_, true) => "aws",
+            (_, false) => "snapshot",
+        }
+    }
 }
 
 #[async_trait]

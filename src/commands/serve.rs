@@ -2,14 +2,14 @@
 
 use crate::{
     backends::{
+        TrainingBackend,
         local::{LocalBackend, LocalSettings},
-        sagemaker::{hosting::SageMakerHosting, jumpstart::hub::Hub},
     },
     config::{Config, StorageLocation},
+    domain::cloud::Place,
     services::{
         Services,
         context::Environment,
-        hosting::Outside,
         supervisor::{Supervisor, SupervisorSettings},
     },
     storage::{Storage, disk::DiskStorage, s3::S3Storage},
@@ -18,6 +18,9 @@ use crate::{
 };
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Jobs on SageMaker that are watched at once: they cost this machine next to nothing.
+const MAX_REMOTE_JOBS: usize = 500;
 
 /// How long open requests and tasks may take to end after a signal.
 const GRACE: Duration = Duration::from_secs(25);
@@ -59,15 +62,21 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let assets = Assets::load(&config.site_root)?;
     let env = Environment::system();
     let store = Arc::new(SqlStore::connect(&config.database_url).await?);
-    let storage = storage(&config).await?;
+    let sdk = super::aws::sdk(&config).await;
+    let storage = storage(&config, sdk.as_ref()).await?;
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
-    let services = Services::new(&config, env.clone(), store.clone(), storage.clone(), stop.clone());
-    let services = Arc::new(match hosting(&config, &env).await {
-        Some(outside) => services.with_hosting(outside),
-        None => services,
-    });
+    let elsewhere = super::aws::elsewhere(&config, sdk.as_ref(), env.clock.clone());
+    let remote = super::aws::backend(&config, sdk.as_ref(), &elsewhere, storage.clone(), env.clock.clone())?;
+    let services = Arc::new(Services::new(
+        &config,
+        env.clone(),
+        store.clone(),
+        storage.clone(),
+        elsewhere,
+        stop.clone(),
+    ));
     services.start(&tasks);
     let backend = Arc::new(LocalBackend::new(LocalSettings::new(
         std::env::current_exe()?,
@@ -75,9 +84,21 @@ async fn serve(config: Config) -> Result<(), Failure> {
     ))?);
     let mut settings = SupervisorSettings::new(folder.owner.clone(), config.models_dir.clone());
     settings.max_parallel = config.max_parallel_jobs;
-    let supervisor = Supervisor::new(store, storage, backend, env.clock, settings, services.hub.clone());
-    let stop_supervisor = stop.clone();
-    tasks.spawn(async move { supervisor.run(stop_supervisor).await });
+    let mut backends: Vec<(Arc<dyn TrainingBackend>, SupervisorSettings)> = vec![(backend, settings)];
+    if let Some(remote) = remote {
+        let mut settings =
+            SupervisorSettings::new(format!("{}-sagemaker", folder.owner), config.models_dir.clone());
+        settings.place = Place::SageMaker;
+        settings.max_parallel = MAX_REMOTE_JOBS;
+        settings.poll = config.aws.poll;
+        backends.push((Arc::new(remote), settings));
+    }
+    for (backend, settings) in backends {
+        let (store, storage, clock) = (store.clone(), storage.clone(), env.clock.clone());
+        let supervisor = Supervisor::new(store, storage, backend, clock, settings, services.hub.clone());
+        let stop = stop.clone();
+        tasks.spawn(async move { supervisor.run(stop).await });
+    }
 
     let listener = tokio::net::TcpListener::bind(config.site_addr).await.map_err(|error| {
         format!("{} can't be listened on: {error} (set LEPTOS_SITE_ADDR)", config.site_addr)
@@ -110,35 +131,18 @@ async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn storage(config: &Config) -> Result<Arc<dyn Storage>, Failure> {
-    Ok(match &config.storage {
-        StorageLocation::Disk(folder) => Arc::new(DiskStorage::open(folder)?),
-        StorageLocation::S3 { bucket, prefix } => {
-            let storage = S3Storage::new(&crate::aws::config().await, bucket, prefix);
+async fn storage(config: &Config, sdk: Option<&aws_config::SdkConfig>) -> Result<Arc<dyn Storage>, Failure> {
+    Ok(match (&config.storage, sdk) {
+        (StorageLocation::Disk(folder), _) => Arc::new(DiskStorage::open(folder)?),
+        (StorageLocation::S3 { .. }, None) => return Err("the AWS SDK was not set up".into()),
+        (StorageLocation::S3 { bucket, prefix }, Some(sdk)) => {
+            let storage = S3Storage::new(sdk, bucket, prefix);
             // A server that can't keep files still shows what is wrong, on /ready and on every page that needs one.
             if let Err(error) = storage.ping().await {
                 tracing::error!(%error, bucket, "the bucket can't be used");
             }
             Arc::new(storage)
         }
-    })
-}
-
-/// What hosts models, where the settings name it.
-async fn hosting(config: &Config, env: &Environment) -> Option<Outside> {
-    let StorageLocation::S3 { bucket, prefix } = &config.storage else { return None };
-    if config.aws.missing(&config.storage).is_some() {
-        return None;
-    }
-    let aws = crate::aws::config().await;
-    Some(match SageMakerHosting::new(&aws, config.aws.clone(), bucket, prefix) {
-        Ok(hosting) => Outside {
-            hosting: Arc::new(hosting),
-            prices: None,
-            catalogue: Some(Arc::new(Hub::new(&aws, env.clock.clone()))),
-            poll: config.aws.poll,
-        },
-        Err(error) => Outside::none(error.to_string()),
     })
 }
 

@@ -1,6 +1,6 @@
 //! A job that runs on SageMaker: what was decided when it was made, and how it stands there.
 
-use super::money::Money;
+use super::{jumpstart::DataLayout, money::Money};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -42,6 +42,9 @@ pub enum Route {
 #[serde(deny_unknown_fields)]
 pub struct CloudSpec {
     pub route: Route,
+    /// How the data is laid out, where the container wants it otherwise than this machine does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<DataLayout>,
     /// `ml.g5.2xlarge`
     pub instance_type: String,
     pub instance_count: u32,
@@ -58,7 +61,7 @@ pub struct CloudSpec {
     pub prices_as_of: Option<String>,
     /// Of the whole run; `None` where the price or the time is unknown.
     pub estimate: Option<Money>,
-    /// Where the person accepted the model's licence: when, in the words of the record.
+    /// The person has accepted the model's licence.
     pub licence_accepted: bool,
 }
 
@@ -103,6 +106,13 @@ pub struct CloudRun {
     pub earlier_seconds: u64,
     /// … and what they cost; `None` where a price was unknown.
     pub earlier_cost: Option<Money>,
+}
+
+impl CloudRun {
+    /// Of the present try: what is billed, or has passed.
+    pub fn seconds(&self) -> u64 {
+        self.billable_seconds.or(self.training_seconds).unwrap_or(0)
+    }
 }
 
 impl Default for CloudRun {

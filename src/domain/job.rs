@@ -3,6 +3,7 @@
 use super::{
     cloud::{CloudRun, CloudSpec, Place},
     ids::{DatasetId, JobId, ModelId, UserId},
+    money::Money,
     time::Instant,
 };
 use serde::{Deserialize, Serialize};
@@ -215,6 +216,18 @@ impl Job {
     /// Can it go on from where it ended?
     pub fn can_resume(&self) -> bool {
         self.state.may_resume() && self.checkpoint_step > 0
+    }
+    /// What it has cost by now on SageMaker; `None` where the price is unknown. Nothing on this machine.
+    pub fn cost(&self) -> Option<Money> {
+        let Some(spec) = &self.spec.cloud else { return Some(Money::default()) };
+        let Some(run) = &self.cloud else { return Some(Money::default()) };
+        let seconds = run.seconds();
+        // What never ran costs nothing, whether its price is known or not.
+        let present = match (seconds, spec.prices.get(&run.instance_type)) {
+            (0, _) => Some(Money::default()),
+            (_, price) => price.map(|price| price.for_seconds(seconds, spec.instance_count)),
+        };
+        present.and_then(|present| run.earlier_cost.map(|earlier| earlier.plus(present)))
     }
     /// Tries since it was started or resumed, the present one counted.
     pub fn tries(&self) -> u32 {

@@ -6,11 +6,13 @@
 //! - [`dataset`]: a dataset's row and its states.
 //! - [`upload`]: a file that comes in pieces and is no dataset yet.
 //! - [`cloud`]: where a job runs, and what it needs to run on SageMaker.
+//! - [`instance`]: the machines of SageMaker.
 //! - [`job`]: a training job's row, its states and which may follow which.
 //! - [`event`]: what a running job tells: log lines, metrics, samples, changes of state.
 //! - [`jumpstart`]: a JumpStart model: its settings, its data, what training and hosting it take.
 //! - [`model`]: a finished model and its files.
 //! - [`endpoint`]: a model that is hosted on SageMaker.
+//! - [`instance`]: the machines that SageMaker offers.
 //! - [`licence`]: who accepted which model's licence.
 //! - [`money`], [`charge`]: amounts, and what running something cost.
 //! - [`audit`]: one line of the audit log.
@@ -25,6 +27,7 @@ pub mod endpoint;
 pub mod event;
 pub mod field;
 pub mod ids;
+pub mod instance;
 pub mod job;
 pub mod jumpstart;
 pub mod licence;

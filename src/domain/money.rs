@@ -14,6 +14,39 @@ impl Money {
         (dollars >= 0.0 && millionths < 9e15).then_some(Self(millionths as i64))
     }
 
+    /// `12.5`, `1,234.50`, `$3`: a decimal number as people and price lists write it, exactly; beyond millionths it is
+    /// rounded. `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let text = text.strip_prefix('$').unwrap_or(text);
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let whole = without_commas(whole)?;
+        if whole.len() + fraction.len() == 0 || !digits(&whole) || !digits(fraction) {
+            return None;
+        }
+        let whole = whole.trim_start_matches('0');
+        // Beyond all sense: more than the world has.
+        if whole.len() > 9 {
+            return None;
+        }
+        let dollars: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        let millionths: i64 = format!("{:0<6}", fraction.get(..6).unwrap_or(fraction)).parse().ok()?;
+        let half_up = fraction.as_bytes().get(6).is_some_and(|digit| *digit >= b'5');
+        Some(Self(dollars * 1_000_000 + millionths + i64::from(half_up)))
+    }
+
+    /// For machines: `1234.5`, with as many places as it has.
+    pub fn decimal(self) -> String {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let (whole, fraction) = (self.0.unsigned_abs() / 1_000_000, self.0.unsigned_abs() % 1_000_000);
+        if fraction == 0 {
+            return format!("{sign}{whole}");
+        }
+        let fraction = format!("{fraction:06}");
+        format!("{sign}{whole}.{}", fraction.trim_end_matches('0'))
+    }
+
     pub fn dollars(self) -> f64 {
         self.0 as f64 / 1e6
     }
@@ -27,6 +60,16 @@ impl Money {
     pub fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
+}
+
+/// `1,234` → `1234`; `None` where a comma is not before three digits.
+fn without_commas(text: &str) -> Option<String> {
+    let mut groups = text.split(',');
+    let first = groups.next().unwrap_or_default();
+    let rest: Vec<&str> = groups.collect();
+    let well =
+        rest.is_empty() || ((1..=3).contains(&first.len()) && rest.iter().all(|group| group.len() == 3));
+    well.then(|| text.replace(',', ""))
 }
 
 impl std::iter::Sum for Money {
@@ -57,6 +100,56 @@ impl std::fmt::Display for Money {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn amounts_are_read_exactly() {
+        let read = |text| Money::parse(text).map(|amount| amount.0);
+        assert_eq!(read("1.5150000000"), Some(1_515_000));
+        assert_eq!(read("0.0000004999"), Some(0));
+        assert_eq!(read("0.0000005"), Some(1));
+        assert_eq!(read(" $1,234.50 "), Some(1_234_500_000));
+        assert_eq!(read(".5"), Some(500_000));
+        assert_eq!(read("007"), Some(7_000_000));
+        for nonsense in [
+            "",
+            ".",
+            "$",
+            "-1",
+            "+1",
+            "1e3",
+            "NaN",
+            "1,2",
+            "12,34",
+            "1,2345",
+            "1.2.3",
+            "1.2,3",
+            "1234567890",
+            "١",
+        ] {
+            assert_eq!(read(nonsense), None, "{nonsense}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(millionths in 0..999_999_999_000_000i64) {
+            prop_assert_eq!(Money::parse(&Money(millionths).decimal()), Some(Money(millionths)));
+        }
+
+        #[test]
+        fn what_people_read_is_right_to_the_cent(millionths in 10_000..999_999_000_000_000i64) {
+            let read = Money::parse(&Money(millionths).to_string()).unwrap();
+            prop_assert!((read.0 - millionths).abs() <= 5_000);
+        }
+
+        #[test]
+        fn whatever_is_typed_is_read_or_refused(text in "\\PC*|[0-9.,$]*") {
+            if let Some(amount) = Money::parse(&text) {
+                prop_assert!(amount.0 >= 0);
+            }
+        }
+    }
 
     #[test]
     fn amounts_read_as_people_write_them() {

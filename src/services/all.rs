@@ -2,18 +2,41 @@
 
 use super::{
     accounts::Accounts,
+    catalogue::ModelCatalogue,
     context::{Actor, Environment},
+    costs::Costs,
     datasets::{self, Datasets},
     error::{ServiceError, ServiceResult},
     hosting::{self, Endpoints},
     hub::JobHub,
     models::Models,
     playground::Playground,
-    training::Training,
+    training::{Training, cloud::Cloud},
 };
-use crate::{config::Config, storage::Storage, store::Store};
+use crate::{
+    backends::{
+        catalogue::Catalogue,
+        prices::{Prices, Quotas},
+    },
+    config::Config,
+    storage::Storage,
+    store::Store,
+};
 use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What there is beyond this machine.
+#[derive(Clone)]
+pub struct Elsewhere {
+    /// Why nothing can run on SageMaker; `None` where it can.
+    pub missing: Option<String>,
+    /// Is there an image of our own to train with?
+    pub own_image: bool,
+    pub catalogue: Arc<dyn Catalogue>,
+    pub prices: Arc<dyn Prices>,
+    pub quotas: Arc<dyn Quotas>,
+    pub hosting: hosting::Outside,
+}
 
 /// All services, built once.
 pub struct Services {
@@ -23,7 +46,9 @@ pub struct Services {
     pub training: Training,
     pub models: Models,
     pub playground: Playground,
+    pub catalogue: ModelCatalogue,
     pub endpoints: Endpoints,
+    pub costs: Arc<Costs>,
     /// Tells who waits for news of a job.
     pub hub: JobHub,
     /// Cancelled when the server ends: open streams watch it.
@@ -38,11 +63,11 @@ impl Services {
         env: Environment,
         store: Arc<dyn Store>,
         storage: Arc<dyn Storage>,
+        elsewhere: Elsewhere,
         stop: CancellationToken,
     ) -> Self {
         let hub = JobHub::default();
-        let unhosted = config.aws.missing(&config.storage);
-        let unhosted = hosting::Outside::none(unhosted.unwrap_or_else(|| "AWS is not connected.".to_owned()));
+        let costs = Arc::new(Costs::new(store.clone(), elsewhere.prices.clone(), env.clone()));
         let cache = config.data_dir.join("cache/models");
         Self {
             training: Training::new(
@@ -52,10 +77,26 @@ impl Services {
                 hub.clone(),
                 config.models_dir.clone(),
                 cache.clone(),
+                Cloud {
+                    missing: elsewhere.missing,
+                    own_image: elsewhere.own_image,
+                    prices: elsewhere.prices,
+                    costs: costs.clone(),
+                    quotas: elsewhere.quotas,
+                    catalogue: elsewhere.catalogue.clone(),
+                },
             ),
             models: Models::new(store.clone(), storage.clone(), env.clone(), config.data_dir.join("scratch")),
             playground: Playground::new(store.clone(), storage.clone(), cache, config.models_dir.clone()),
-            endpoints: Endpoints::new(store.clone(), storage.clone(), env.clone(), unhosted),
+            catalogue: ModelCatalogue::new(elsewhere.catalogue, store.clone(), env.clone()),
+            endpoints: Endpoints::new(
+                store.clone(),
+                storage.clone(),
+                env.clone(),
+                elsewhere.hosting,
+                costs.clone(),
+            ),
+            costs,
             accounts: Accounts::new(store.clone(), env.clone(), config.registration),
             datasets: Datasets::new(
                 store.clone(),
@@ -70,14 +111,6 @@ impl Services {
             store,
             storage,
         }
-    }
-
-    /// Hosts models there.
-    #[must_use]
-    pub fn with_hosting(mut self, outside: hosting::Outside) -> Self {
-        let (store, storage) = (self.store.clone(), self.storage.clone());
-        self.endpoints = Endpoints::new(store, storage, self.env.clone(), outside);
-        self
     }
 
     /// Starts the background work that is no training.

@@ -7,11 +7,14 @@
 //! - [`hub`] wakes who waits for a job         - [`all`] every service, built once
 //! - [`context`] who asks, time, randomness     - [`error`] why not
 //! - [`datasets`] upload, check, preview, repair  - [`hosting`] models on machines of AWS
+//! - [`catalogue`] JumpStart's models           - [`costs`] what it costs on AWS, and budgets
 //! - [`talk`] whoever can be talked to, under one name
 
 pub mod accounts;
 pub mod all;
+pub mod catalogue;
 pub mod context;
+pub mod costs;
 pub mod datasets;
 pub mod error;
 pub mod hosting;

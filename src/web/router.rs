@@ -51,10 +51,15 @@ pub fn router(state: AppState) -> Router {
         .route("/training/new", get(pages::training::new))
         .route("/training/{name}", get(pages::training::show))
         .route("/models", get(pages::models::list))
+        .route("/models/jumpstart", get(pages::jumpstart::list::page))
+        .route("/models/jumpstart/{id}", get(pages::jumpstart::detail::page))
         .route("/models/{id}", get(pages::models::show))
         .route("/models/{id}/deploy", get(pages::endpoints::deploy))
         .route("/endpoints", get(pages::endpoints::list))
         .route("/endpoints/{id}", get(pages::endpoints::show))
+        .route("/playground", get(pages::playground::page))
+        .route("/costs", get(pages::costs::page))
+        .route("/costs.csv", get(pages::costs::download))
         .route("/api/docs", get(pages::api_docs::page))
         // Fragments: what htmx asks for, GET only.
         .nest("/-", fragments::router())
@@ -69,7 +74,6 @@ pub fn router(state: AppState) -> Router {
 
     // Without JavaScript the playground's page holds the answer.
     let patient = patient
-        .route("/playground", get(pages::playground::page))
         .layer(DefaultBodyLimit::max(FORM_LIMIT))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENCE));
 

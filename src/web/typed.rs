@@ -1,10 +1,16 @@
 //! The training form as typed: field names to text, the same for the page's address, the form's body, the fragment
 //! that shows the plan, and a job that is cloned.
 
-use crate::{domain::ids::DatasetId, services::training::Request};
+use crate::{
+    domain::ids::DatasetId,
+    services::training::{Request, cloud::Where},
+};
 use llm_tuner_engine::hyperparameters::NAMES;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+
+/// Before the name of a setting that is a JumpStart model's own.
+pub const OWN: &str = "own_";
 
 /// Fields are called `form[name]` on the wire, as server functions take a map.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,18 +51,38 @@ impl Typed {
         }
     }
 
+    /// Ours by their names; those of a JumpStart model, which has its own, stand behind [`OWN`].
+    fn hyperparameters(&self) -> BTreeMap<String, String> {
+        let set = |(name, value): (&str, &str)| {
+            let value = value.trim();
+            (!value.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+        };
+        if self.get("base_model").starts_with("jumpstart:") {
+            let own =
+                self.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(OWN)?, value.as_str())));
+            return own.filter_map(set).collect();
+        }
+        NAMES.into_iter().map(|name| (name, self.get(name))).filter_map(set).collect()
+    }
+
     /// What the service is asked. Checks nothing: the plan names what is wrong.
     pub fn request(&self) -> Request {
         Request {
-            base: self.get("base_model").to_owned(),
+            base: match self.get("base_model") {
+                "hub" => format!("hub:{}", self.get("hub_id").trim()),
+                base => base.to_owned(),
+            },
             datasets: self.get("dataset").split(',').filter_map(DatasetId::parse).collect(),
             title: self.get("title").to_owned(),
             validation_share: self.get("validation_share").to_owned(),
-            hyperparameters: NAMES
-                .into_iter()
-                .filter(|name| !self.get(name).trim().is_empty())
-                .map(|name| (name.to_owned(), self.get(name).trim().to_owned()))
-                .collect(),
+            hyperparameters: self.hyperparameters(),
+            place: Where {
+                place: self.get("place").to_owned(),
+                instance_type: self.get("instance_type").to_owned(),
+                fallback: self.get("fallback_instance_types").to_owned(),
+                spot: self.get("spot") == "true",
+                max_hours: self.get("max_hours").to_owned(),
+            },
             accept_warnings: self.get("accept_warnings") == "true",
             idempotency_key: self.idempotency_key(),
         }
@@ -64,8 +90,30 @@ impl Typed {
 
     /// The form of a request: for cloning a job.
     pub fn of(request: &Request) -> Self {
-        let mut typed = Self(request.hyperparameters.clone());
-        typed.set("base_model", request.base.clone());
+        let own = if request.base.starts_with("jumpstart:") { OWN } else { "" };
+        let settings = request.hyperparameters.iter();
+        let mut typed = Self(settings.map(|(name, value)| (format!("{own}{name}"), value.clone())).collect());
+        let place = &request.place;
+        for (name, value) in [
+            ("place", &place.place),
+            ("instance_type", &place.instance_type),
+            ("fallback_instance_types", &place.fallback),
+            ("max_hours", &place.max_hours),
+        ] {
+            if !value.is_empty() {
+                typed.set(name, value.clone());
+            }
+        }
+        if place.spot {
+            typed.set("spot", "true");
+        }
+        match request.base.strip_prefix("hub:") {
+            Some(id) => {
+                typed.set("base_model", "hub");
+                typed.set("hub_id", id);
+            }
+            None => typed.set("base_model", request.base.clone()),
+        }
         typed.set("dataset", request.datasets.iter().map(DatasetId::as_str).collect::<Vec<_>>().join(","));
         typed.set("title", request.title.clone());
         typed.set("validation_share", request.validation_share.clone());

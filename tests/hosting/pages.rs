@@ -20,7 +20,7 @@ async fn start() -> (FakeSageMaker, TestApp) {
     let outside = Outside {
         hosting: Arc::new(hosting(&fake, &[]).await),
         prices: Some(Arc::new(Flat)),
-        catalogue: None,
+        recipes: None,
         poll: Duration::from_millis(50),
     };
     (fake, TestApp::that_hosts(outside).await)

@@ -20,6 +20,7 @@ use llm_tuner::{
     },
     services::{
         context::{Actor, Environment, Origin, SystemRandom},
+        costs::Costs,
         hosting::{Endpoints, Outside},
     },
     storage::disk::DiskStorage,
@@ -91,7 +92,13 @@ pub struct Flat;
 #[async_trait]
 impl Prices for Flat {
     async fn per_hour(&self, _: &str, _: Usage) -> Quote {
-        Quote { per_hour: Some(Money(1_500_000)), as_of: "2026-11-21".to_owned(), live: true, problem: None }
+        Quote {
+            per_hour: Some(Money(1_500_000)),
+            as_of: "2026-11-21".to_owned(),
+            region: "us-east-1".to_owned(),
+            live: true,
+            problem: None,
+        }
     }
 }
 
@@ -125,7 +132,7 @@ impl World {
         let outside = Outside {
             hosting: Arc::new(hosting(&fake, &[]).await),
             prices: Some(Arc::new(Flat)),
-            catalogue: None,
+            recipes: None,
             poll: Duration::from_secs(3600),
         };
         let session = Session { created_at: at(0), ..crate::make::session(1, 1) };
@@ -169,5 +176,7 @@ fn service(
     outside: &Outside,
 ) -> Endpoints {
     let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };
-    Endpoints::new(store.clone(), storage.clone(), env, outside.clone())
+    let prices = llm_tuner::backends::sagemaker::prices::listed();
+    let costs = Arc::new(Costs::new(store.clone(), prices, env.clone()));
+    Endpoints::new(store.clone(), storage.clone(), env, outside.clone(), costs)
 }

@@ -2,11 +2,15 @@
 
 use crate::tight::Tight;
 use llm_tuner::{
-    backends::local::{LocalBackend, LocalSettings},
+    backends::{
+        catalogue::Catalogue,
+        local::{LocalBackend, LocalSettings},
+    },
     config::Config,
     domain::time::{Clock, Instant},
     services::{
         Services,
+        all::Elsewhere,
         context::{Environment, SystemClock, SystemRandom},
         hosting::Outside,
         supervisor::{Supervisor, SupervisorSettings},
@@ -45,19 +49,20 @@ impl TestApp {
 
     /// With further settings, as environment variables.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        Self::on(tempfile::tempdir().unwrap(), settings, None).await
+        Self::on(tempfile::tempdir().unwrap(), settings).await
     }
 
     /// That hosts models there.
     pub async fn that_hosts(outside: Outside) -> Self {
-        Self::on(tempfile::tempdir().unwrap(), &[], Some(outside)).await
+        let change = move |elsewhere: &mut Elsewhere| elsewhere.hosting = outside;
+        Self::of(tempfile::tempdir().unwrap(), &[], Arc::default(), change).await
     }
 
     /// Ends the server, and starts another on the same data at another address.
     pub async fn restart(&mut self) {
         let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
         self.stop.cancel();
-        *self = Self::on(folder, &[], None).await;
+        *self = Self::on(folder, &[]).await;
     }
 
     /// With the program itself as trainer.
@@ -84,7 +89,24 @@ impl TestApp {
         self.folder.path().join("models")
     }
 
-    async fn on(folder: tempfile::TempDir, settings: &[(&str, &str)], outside: Option<Outside>) -> Self {
+    /// With JumpStart's models from there.
+    pub async fn with_catalogue(catalogue: impl FnOnce(Arc<dyn Clock>) -> Arc<dyn Catalogue>) -> Self {
+        let clock = Arc::new(TestClock::default());
+        let catalogue = catalogue(clock.clone());
+        let change = move |elsewhere: &mut Elsewhere| elsewhere.catalogue = catalogue;
+        Self::of(tempfile::tempdir().unwrap(), &[], clock, change).await
+    }
+
+    async fn on(folder: tempfile::TempDir, settings: &[(&str, &str)]) -> Self {
+        Self::of(folder, settings, Arc::default(), |_| {}).await
+    }
+
+    async fn of(
+        folder: tempfile::TempDir,
+        settings: &[(&str, &str)],
+        clock: Arc<TestClock>,
+        change: impl FnOnce(&mut Elsewhere),
+    ) -> Self {
         let data_dir = folder.path().display().to_string();
         let config = Config::read(|name| match name {
             "DATA_DIR" => Some(data_dir.clone()),
@@ -94,13 +116,11 @@ impl TestApp {
         let store = Arc::new(SqlStore::connect(&config.database_url).await.unwrap());
         let disk = Arc::new(Tight::new(Arc::new(DiskStorage::open(&folder.path().join("objects")).unwrap())));
         let stop = CancellationToken::new();
-        let clock = Arc::new(TestClock::default());
         let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };
-        let services = Services::new(&config, env, store.clone(), disk.clone(), stop.clone());
-        let services = Arc::new(match outside {
-            Some(outside) => services.with_hosting(outside),
-            None => services,
-        });
+        let mut elsewhere = llm_tuner::commands::aws::elsewhere(&config, None, clock.clone());
+        change(&mut elsewhere);
+        let services =
+            Arc::new(Services::new(&config, env, store.clone(), disk.clone(), elsewhere, stop.clone()));
         services.start(&TaskTracker::new());
         let state = AppState {
             config: Arc::new(config),

@@ -4,7 +4,8 @@ use crate::app::TestApp;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-const FORMS: [&str; 24] = [
+const FORMS: [&str; 26] = [
+    "accept_licence",
     "register",
     "sign_in",
     "sign_out",
@@ -29,6 +30,7 @@ const FORMS: [&str; 24] = [
     "delete_job",
     "deploy_model",
     "delete_endpoint",
+    "set_budget",
 ];
 
 /// Method and address of every operation that the description names, with its parameters filled in.

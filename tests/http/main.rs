@@ -8,9 +8,19 @@ mod theirs;
 
 mod app;
 mod base_models;
+mod costs;
 mod datasets;
 mod every_route;
+#[path = "../support/fake_sagemaker.rs"]
+mod fake_sagemaker;
 mod headers;
+mod jumpstart;
+#[path = "../support/make.rs"]
+#[expect(dead_code, reason = "shared by test programs, each of which uses a part")]
+mod make;
+#[path = "../support/moto.rs"]
+#[expect(dead_code, reason = "shared with other test programs, and each uses a part")]
+mod moto;
 mod resumable;
 mod resume;
 mod sessions;

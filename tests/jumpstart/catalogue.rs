@@ -188,5 +188,7 @@ async fn without_aws_the_shipped_list_answers_at_once() {
     let listing = shipped.list().await;
     assert_eq!((listing.models.len(), listing.problem.as_deref()), (4, Some("AWS is not set up.")));
     assert_eq!(shipped.model(LLAMA, Some("3.0.0")).await.unwrap().model.id, LLAMA);
-    assert!(matches!(shipped.model(LLAMA, Some("1.0.0")).await, Err(CatalogueError::NoAnswer(_))));
+    for (id, version) in [(LLAMA, Some("1.0.0")), ("no-such-model", None)] {
+        assert_eq!(shipped.model(id, version).await.unwrap_err(), CatalogueError::Unknown);
+    }
 }

@@ -120,6 +120,17 @@ pub async fn deleting_takes_what_is_below_and_nothing_beside(storage: &dyn Stora
     storage.delete_prefix("users/u").await.unwrap();
 }
 
+pub async fn what_is_below_a_prefix_is_listed(storage: &dyn Storage) {
+    for key in ["users/u/models/m/b", "users/u/models/m/a/c", "users/u/models/mm", "users/u/models/m/a/b"] {
+        storage.put(key, content(&[b"x"]), 10).await.unwrap();
+    }
+    assert_eq!(storage.list("users/u/models/m").await.unwrap(), ["a/b", "a/c", "b"]);
+    assert_eq!(storage.list("users/u/models/m/a/").await.unwrap(), ["b", "c"]);
+    for nothing in ["users/u/models/m/b", "users/other", "../users", ""] {
+        assert_eq!(storage.list(nothing).await.unwrap(), Vec::<String>::new(), "{nothing:?}");
+    }
+}
+
 pub async fn keys_that_lead_elsewhere_are_refused(storage: &dyn Storage) {
     for key in ["", "../k", "a/../b", "a//b", "/a", ".partial/k", "a b", "a\nb"] {
         assert!(storage.put(key, content(&[b"x"]), 10).await.is_err(), "{key:?}");

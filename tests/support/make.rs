@@ -189,6 +189,7 @@ pub fn model(n: u64, of: u64, of_job: u64) -> Model {
 pub fn cloud() -> CloudSpec {
     CloudSpec {
         route: Route::Script,
+        layout: None,
         instance_type: "ml.g5.2xlarge".to_owned(),
         instance_count: 1,
         volume_gb: 30,

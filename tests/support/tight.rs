@@ -50,6 +50,9 @@ impl Storage for Tight {
     async fn get_file(&self, key: &str, path: &Path) -> StorageResult<ObjectMeta> {
         self.inner.get_file(key, path).await
     }
+    async fn list(&self, prefix: &str) -> StorageResult<Vec<String>> {
+        self.inner.list(prefix).await
+    }
     async fn delete(&self, key: &str) -> StorageResult<()> {
         self.inner.delete(key).await
     }

@@ -100,6 +100,7 @@ fn unit(workspace: &Workspace, report: &mut Report, rest: &[String]) {
             libtest(tests.args(["test", "--workspace", "--no-fail-fast", "--doc"]), &[])
         });
         report.stage("SageMaker script", || pytest(workspace, "sagemaker", "tests"));
+        report.stage("the Terraform files", || pytest(workspace, "infra", "tests"));
         report.stage("the fake AWS", || pytest(workspace, "tests/aws", "fake_sagemaker/tests"));
     }
 }

@@ -63,6 +63,11 @@ fn refused(cause: &str, next_step: &str) -> BackendError {
     BackendError::Refused { cause: cause.to_owned(), next_step: next_step.to_owned() }
 }
 
+/// Words that end as a sentence does.
+pub fn sentence(words: &str) -> String {
+    format!("{}.", words.trim().trim_end_matches('.'))
+}
+
 /// One sentence for a call that got no answer, or one that may pass.
 pub fn unavailable(failure: &Failure) -> String {
     match failure {

@@ -2,7 +2,9 @@
 //! be done again.
 
 use super::{
-    Inner, blocking, failure, look, names,
+    Inner, blocking, failure,
+    jumpstart::training::{Choices, has_own_disk, training_request},
+    look, names,
     package::{self, METRICS, PROGRAM},
     request::{
         Algorithm, Checkpoints, InputChannel, KeyValue, Metric, Output, Profiler, Resources, Stopping,
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::{
     aws::Failure,
-    backends::{BackendError, RunOutcome},
+    backends::{BackendError, RunOutcome, catalogue::CatalogueError},
     domain::{
         cloud::{CloudSpec, Route},
         job::{BaseModel, Job},
@@ -41,7 +43,12 @@ pub async fn start(inner: &Inner, job: &Job) -> Result<(), BackendError> {
         return adopt(inner, job, &found).await;
     }
     let channels = send(inner, job).await?;
-    let request = request(inner, job, spec, &run.instance_type, channels)?;
+    let request = match &spec.route {
+        Route::JumpStart { model, version } => {
+            jumpstart(inner, job, spec, &run.instance_type, (model, version), channels).await?
+        }
+        Route::Image | Route::Script => container(inner, job, spec, &run.instance_type, channels)?,
+    };
     match request.fill(inner.sagemaker.create_training_job()).send().await {
         Ok(_) => Ok(()),
         Err(error) => match Failure::of(&error) {
@@ -164,7 +171,8 @@ fn files(root: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-fn request(
+/// The request for a container that runs the job's directory as this machine does.
+fn container(
     inner: &Inner,
     job: &Job,
     spec: &CloudSpec,
@@ -182,17 +190,11 @@ fn request(
             // It needs nothing of the network, and gets nothing: the data can't leave.
             (image, job.spec.hyperparameters.clone(), true)
         }
-        Route::Script => {
+        Route::Script | Route::JumpStart { .. } => {
             let image =
                 settings.hugging_face_image.clone().unwrap_or_else(|| hugging_face_image(&inner.region));
             // Its requirements come from the network.
             (image, script_settings(inner, job, &name), false)
-        }
-        Route::JumpStart { model, .. } => {
-            return Err(BackendError::Refused {
-                cause: format!("{model} can't be started."),
-                next_step: "Choose another model.".to_owned(),
-            });
         }
     };
     let input_data_config = channels
@@ -223,22 +225,19 @@ fn request(
             instance_type: instance_type.to_owned(),
             instance_count: spec.instance_count,
             volume_size_in_gb: spec.volume_gb,
-            volume_kms_key_id: settings.kms_key_id.clone(),
+            volume_kms_key_id: settings.kms_key_id.clone().filter(|_| !has_own_disk(instance_type)),
         },
         stopping_condition: Stopping {
             max_runtime_in_seconds: spec.max_runtime_seconds,
             max_wait_time_in_seconds: spec.spot.then_some(spec.max_runtime_seconds + SPOT_WAIT),
         },
-        vpc_config: (!settings.subnets.is_empty()).then(|| Vpc {
-            security_group_ids: settings.security_groups.clone(),
-            subnets: settings.subnets.clone(),
-        }),
+        vpc_config: vpc(inner),
         checkpoint_config: Some(Checkpoints {
             s3_uri: inner.place.uri(&format!("{}/", names::checkpoints(&job.user_id, &job.id))),
             local_path: "/opt/ml/checkpoints".to_owned(),
         }),
         environment: BTreeMap::new(),
-        tags: tags(inner, job),
+        tags: tags(inner, job).into_iter().map(|(key, value)| KeyValue { key, value }).collect(),
         enable_network_isolation: isolated,
         enable_inter_container_traffic_encryption: false,
         enable_managed_spot_training: spec.spot,
@@ -247,13 +246,60 @@ fn request(
     })
 }
 
-fn tags(inner: &Inner, job: &Job) -> Vec<KeyValue> {
-    let tag = |key: &str, value: &str| KeyValue { key: key.to_owned(), value: value.to_owned() };
+fn tags(inner: &Inner, job: &Job) -> Vec<(String, String)> {
+    let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     vec![
         tag(JOB, job.id.as_str()),
         tag("llm-tuner:owner", job.user_id.as_str()),
         tag("llm-tuner:installation", &inner.settings.installation),
     ]
+}
+
+fn vpc(inner: &Inner) -> Option<Vpc> {
+    let settings = &inner.settings;
+    (!settings.subnets.is_empty()).then(|| Vpc {
+        security_group_ids: settings.security_groups.clone(),
+        subnets: settings.subnets.clone(),
+    })
+}
+
+/// The request for a JumpStart model, of the very version that the job was planned with.
+async fn jumpstart(
+    inner: &Inner,
+    job: &Job,
+    spec: &CloudSpec,
+    instance_type: &str,
+    (id, version): (&str, &str),
+    channels: BTreeMap<String, String>,
+) -> Result<TrainingRequest, BackendError> {
+    let found = inner.catalogue.model(id, Some(version)).await.map_err(|error| match error {
+        CatalogueError::NoAnswer(why) => BackendError::Unavailable(failure::sentence(&why)),
+        other => BackendError::Refused {
+            cause: format!("JumpStart's {id} {version} can't be had any more: {other}."),
+            next_step: "Start a new job with the model as the catalogue has it now.".to_owned(),
+        },
+    })?;
+    let choices = Choices {
+        job_name: names::external(job),
+        role_arn: inner.settings.role_arn.clone().unwrap_or_default(),
+        region: inner.region.clone(),
+        instance_type: instance_type.to_owned(),
+        instance_count: spec.instance_count,
+        volume_gb: None,
+        hyperparameters: job.spec.hyperparameters.clone(),
+        training_uri: channels.get("training").cloned().unwrap_or_default(),
+        validation_uri: channels.get("validation").cloned(),
+        output_uri: inner.place.uri(&names::output(&job.user_id, &job.id)),
+        max_runtime_seconds: spec.max_runtime_seconds,
+        licence_accepted: spec.licence_accepted,
+        tags: tags(inner, job),
+        kms_key: inner.settings.kms_key_id.clone(),
+        vpc: vpc(inner),
+    };
+    training_request(&found.model, &choices).map_err(|errors| BackendError::Refused {
+        cause: errors.into_iter().map(|error| error.message).collect::<Vec<_>>().join(" "),
+        next_step: "Clone the job and change what is named.".to_owned(),
+    })
 }
 
 /// The settings as SageMaker's own Python library hands them to its framework containers: every value as JSON.

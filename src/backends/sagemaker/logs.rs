@@ -10,7 +10,11 @@
 //! A stream is `<name>/algo-1-<time>`; an interrupted job has one for each machine it had, and they are read one after
 //! the other.
 
-use super::{Inner, blocking, failure, names};
+use super::{
+    Inner, blocking, failure,
+    metrics::{self, Finder},
+    names,
+};
 use crate::{
     aws::Failure,
     backends::{BackendError, local::output},
@@ -18,6 +22,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -34,6 +39,9 @@ struct Mark {
     token: Option<String>,
     /// Bytes of the file.
     bytes: u64,
+    /// How often each metric was found.
+    #[serde(default)]
+    found: BTreeMap<String, u64>,
     /// That the log can't be read was said.
     #[serde(default)]
     refused: bool,
@@ -55,7 +63,8 @@ pub async fn read(
     .await?;
     // What was copied before and is not read yet comes first.
     if copy.mark.bytes <= offset && follows(job) {
-        copy = fetch(inner, &name, copy).await?;
+        let finder = Finder::new(&metrics::of_job(inner, job).await?, copy.mark.found.clone());
+        copy = fetch(inner, &name, copy, finder).await?;
     }
     let path = copy.path;
     blocking(move || output::read(&path, offset, limit, false)).await
@@ -66,7 +75,7 @@ fn follows(job: &Job) -> bool {
     job.cloud.as_ref().is_some_and(|run| run.arn.is_some())
 }
 
-async fn fetch(inner: &Inner, name: &str, mut copy: Copy) -> Result<Copy, BackendError> {
+async fn fetch(inner: &Inner, name: &str, mut copy: Copy, mut finder: Finder) -> Result<Copy, BackendError> {
     let streams = match streams(inner, name).await {
         Ok(streams) => streams,
         Err(failure) => return give_up(failure, copy).await,
@@ -91,7 +100,8 @@ async fn fetch(inner: &Inner, name: &str, mut copy: Copy) -> Result<Copy, Backen
                 Err(error) => return give_up(Failure::of(&error), copy).await,
             };
             let lines = page.events().iter().filter_map(|event| event.message());
-            let text: String = lines.flat_map(|line| [line.trim_end_matches('\n'), "\n"]).collect();
+            let text: String = lines.map(|line| finder.line(line.trim_end_matches('\n'))).collect();
+            copy.mark.found.clone_from(&finder.found);
             let next = page.next_forward_token().map(str::to_owned);
             // The end: an empty page alone does not mean it.
             let end = next.is_none() || next == copy.mark.token;

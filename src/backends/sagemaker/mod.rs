@@ -1,4 +1,4 @@
-//! Runs jobs on AWS SageMaker. What runs there is the same directory as here (`docs/ARCHITECTURE.md`): it goes into the
+//! Runs jobs on AWS SageMaker, and hosts models there ([`hosting`]). What runs there is the same directory as here (`docs/ARCHITECTURE.md`): it goes into the
 //! bucket, SageMaker lays it out as `/opt/ml`, and leaves the result in the bucket.
 //!
 //! ```text
@@ -15,9 +15,9 @@
 //!
 //! - this file: the port        - [`launch`] sends the data and makes the job    - [`request`] the request as data
 //! - [`look`] how it stands     - [`logs`] what it says, from CloudWatch         - [`failure`] AWS's words, made plain
+//! - [`metrics`] figures in the lines of others' scripts, [`jumpstart`] its models
+//! - [`prices`], [`quotas`] what machines cost and how many may run; [`remembered`] keeps a slow service's answers
 //! - [`names`] names and places - [`package`] the script for Hugging Face's containers
-//!
-//! Beside it, [`hosting`]: finished models on endpoints.
 
 pub mod failure;
 pub mod hosting;
@@ -25,11 +25,17 @@ pub mod jumpstart;
 mod launch;
 mod logs;
 mod look;
+mod metrics;
 pub mod names;
 mod package;
+pub mod prices;
+pub mod quotas;
+pub mod remembered;
 pub mod request;
 
-use super::{Artifact, BackendError, Look, Progress, RunOutcome, RunStatus, TrainingBackend};
+use super::{
+    Artifact, BackendError, Look, Progress, RunOutcome, RunStatus, TrainingBackend, catalogue::Catalogue,
+};
 use crate::{
     aws,
     config::aws::AwsSettings,
@@ -37,7 +43,6 @@ use crate::{
         cloud::CloudRun,
         ids::{JobId, UserId},
         job::{Job, JobState},
-        money::Money,
         time::Clock,
     },
     storage::{Storage, StorageError},
@@ -65,6 +70,7 @@ struct Inner {
     sagemaker: aws_sdk_sagemaker::Client,
     logs: aws_sdk_cloudwatchlogs::Client,
     storage: Arc<dyn Storage>,
+    catalogue: Arc<dyn Catalogue>,
     settings: AwsSettings,
     region: String,
     place: Place,
@@ -84,6 +90,7 @@ impl SageMakerBackend {
         sdk: &aws_config::SdkConfig,
         settings: AwsSettings,
         storage: Arc<dyn Storage>,
+        catalogue: Arc<dyn Catalogue>,
         place: Place,
         jobs: PathBuf,
         clock: Arc<dyn Clock>,
@@ -96,6 +103,7 @@ impl SageMakerBackend {
             sagemaker: aws_sdk_sagemaker::Client::from_conf(sagemaker),
             logs: aws_sdk_cloudwatchlogs::Client::from_conf(logs),
             storage,
+            catalogue,
             settings,
             region: sdk.region().map(ToString::to_string).unwrap_or_default(),
             place,
@@ -158,18 +166,13 @@ impl TrainingBackend for SageMakerBackend {
         if before.external_name == name {
             return Some(CloudRun { instance_type, ..before });
         }
-        // What an earlier try was billed for stays.
-        let seconds = before.billable_seconds.or(before.training_seconds).unwrap_or(0);
-        let cost = match (seconds, spec.prices.get(&before.instance_type)) {
-            (0, _) => Some(Money::default()),
-            (_, price) => price.map(|price| price.for_seconds(seconds, spec.instance_count)),
-        };
         Some(CloudRun {
             external_name: name,
             instance_type,
             choice: before.choice,
-            earlier_seconds: before.earlier_seconds + seconds,
-            earlier_cost: before.earlier_cost.and_then(|earlier| cost.map(|cost| earlier.plus(cost))),
+            // What earlier tries were billed for stays.
+            earlier_seconds: before.earlier_seconds + before.seconds(),
+            earlier_cost: job.cost(),
             ..CloudRun::default()
         })
     }

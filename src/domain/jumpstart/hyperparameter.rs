@@ -91,11 +91,49 @@ impl Hyperparameter {
             Kind::Float => "a number",
             Kind::Text => return "text".to_owned(),
         };
-        match (self.min, self.max) {
+        let plain = |bound: f64| {
+            if bound != 0.0 && bound.abs() < 1e-3 { format!("{bound:e}") } else { bound.to_string() }
+        };
+        match (self.min.map(plain), self.max.map(plain)) {
             (Some(min), Some(max)) => format!("{what} from {min} to {max}"),
             (Some(min), None) => format!("{what}, {min} or more"),
             (None, Some(max)) => format!("{what}, {max} or less"),
             (None, None) => what.to_owned(),
         }
     }
+}
+
+/// What a setting does, in one line; for those that a person may want to change.
+pub fn explanation(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "epoch" | "epochs" => "How often training goes through the data.",
+        "learning_rate" => "How far each step moves the weights.",
+        "per_device_train_batch_size" | "batch_size" => "Rows in one step, on each GPU.",
+        "per_device_eval_batch_size" => "Rows in one step of the evaluation, on each GPU.",
+        "gradient_accumulation_steps" => "Steps whose gradients are put together before the weights move.",
+        "max_input_length" => "Longest row, in tokens; -1 takes what the model was made for.",
+        "max_output_length" => "Longest answer, in tokens.",
+        "lora_r" => "Size of the adapter: larger learns more and takes more memory.",
+        "lora_alpha" => "How strongly the adapter acts.",
+        "lora_dropout" => "Share of the adapter that each step leaves out, against learning by heart.",
+        "target_modules" => "The layers that get an adapter.",
+        "peft_type" => "lora trains an adapter; none trains all weights.",
+        "int8_quantization" => "Loads the weights in 8 bits: less memory, no sharding.",
+        "enable_fsdp" => "Spreads the model over the GPUs of the machine.",
+        "instruction_tuned" => "The data are prompts and answers.",
+        "chat_dataset" => "The data are conversations.",
+        "chat_template" => "How turns of a conversation are written out.",
+        "add_input_output_demarcation_key" => "Marks where the prompt ends and the answer begins.",
+        "validation_split_ratio" => "Share of the data that is held out to evaluate on.",
+        "train_data_split_seed" | "seed" => "The same number gives the same draw.",
+        "max_train_samples" => "Use at most so many rows; -1 uses all.",
+        "max_val_samples" | "max_eval_samples" => "Evaluate on at most so many rows; -1 takes all.",
+        "max_steps" => "End after so many steps; -1 goes by epochs.",
+        "warmup_ratio" | "warmup_steps" => "How long the learning rate rises before it falls.",
+        "weight_decay" => "How strongly weights are pulled to zero.",
+        "max_grad_norm" => "Longer gradients are cut to this length.",
+        "early_stopping_patience" => "Evaluations without progress before training ends.",
+        "gradient_checkpointing" => "Less memory, slower steps.",
+        _ => return None,
+    })
 }

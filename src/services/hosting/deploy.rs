@@ -3,8 +3,7 @@
 use super::Endpoints;
 use crate::{
     backends::{
-        catalogue::CatalogueError,
-        hosting::{Deployment, HostingError, ModelFiles, NAME_PREFIX, Recipe},
+        hosting::{Deployment, ModelFiles, NAME_PREFIX, Recipe},
         prices::{Quote, Usage},
     },
     domain::{
@@ -172,8 +171,10 @@ impl Endpoints {
     }
 
     /// The one place where a deployment may be refused for its cost.
-    async fn check_budget(&self, _actor: &Actor, _endpoint: &Endpoint) -> ServiceResult<()> {
-        Ok(())
+    async fn check_budget(&self, actor: &Actor, endpoint: &Endpoint) -> ServiceResult<()> {
+        // It costs its idle limit at least; what it costs then is what it is used for.
+        let least = endpoint.price_per_hour.map(|price| price.for_seconds(endpoint.idle_seconds, 1));
+        self.parts.costs.check_budget(actor, least).await
     }
 
     async fn quote(&self, instance_type: &str) -> Quote {
@@ -182,6 +183,7 @@ impl Endpoints {
             None => Quote {
                 per_hour: None,
                 as_of: String::new(),
+                region: String::new(),
                 live: false,
                 problem: Some("Prices can't be asked for on this server.".to_owned()),
             },
@@ -233,7 +235,7 @@ impl Endpoints {
 
     /// How JumpStart hosts what the model was tuned from, on this machine or on its usual one.
     async fn recipe(&self, model: &Model, instance_type: Option<&str>) -> ServiceResult<Option<Recipe>> {
-        let (BaseModel::JumpStart { id }, Some(catalogue)) = (&model.base, &self.parts.outside.catalogue)
+        let (BaseModel::JumpStart { id }, Some(recipes)) = (&model.base, &self.parts.outside.recipes)
         else {
             return Ok(None);
         };
@@ -242,27 +244,7 @@ impl Endpoints {
             Route::JumpStart { version, .. } => Some(version),
             _ => None,
         });
-        let found = match catalogue.model(id, version.as_deref()).await {
-            Ok(found) => found.model,
-            Err(CatalogueError::NoAnswer(why)) => {
-                tracing::warn!(why, model = id, "the catalogue does not say how a model is hosted");
-                return Err(HostingError::NoAnswer(why).into());
-            }
-            Err(CatalogueError::Unknown | CatalogueError::Unusable(_)) => return Ok(None),
-        };
-        let gated = found.gated;
-        Ok(found.hosting.map(|hosting| {
-            let on = instance_type.unwrap_or(&hosting.default_instance_type);
-            Recipe {
-                image: hosting.image_on(on).map(str::to_owned),
-                environment: hosting.environment_on(on),
-                patience_seconds: Some(hosting.download_timeout_seconds.max(hosting.startup_timeout_seconds)),
-                needs_network: !hosting.network_isolation,
-                prompt_key: hosting.payload.and_then(|payload| payload.prompt_key),
-                instance_types: hosting.instance_types,
-                gated,
-            }
-        }))
+        Ok(recipes.recipe(id, version.as_deref(), instance_type).await?)
     }
 
     async fn licence_accepted(&self, model: &Model) -> ServiceResult<bool> {

@@ -18,13 +18,13 @@ pub use ledger::cost;
 
 use super::{
     context::{Actor, Environment},
+    costs::Costs,
     error::{ServiceError, ServiceResult},
     policy::{Action, Resource, authorize},
 };
 use crate::{
     backends::{
-        catalogue::Catalogue,
-        hosting::{Hosting, HostingError, NotConfigured},
+        hosting::{Hosting, HostingError, NotConfigured, Recipes},
         prices::Prices,
     },
     domain::{
@@ -48,8 +48,8 @@ pub struct Outside {
     pub hosting: Arc<dyn Hosting>,
     /// `None`: every price is unknown.
     pub prices: Option<Arc<dyn Prices>>,
-    /// Knows how JumpStart's models are hosted. `None`: every model takes the usual container.
-    pub catalogue: Option<Arc<dyn Catalogue>>,
+    /// `None`: every model takes the usual container.
+    pub recipes: Option<Arc<dyn Recipes>>,
     /// How often every open endpoint is looked at.
     pub poll: Duration,
 }
@@ -58,7 +58,7 @@ impl Outside {
     /// Nothing can be hosted, and this is why.
     pub fn none(why: impl Into<String>) -> Self {
         let hosting = Arc::new(NotConfigured(why.into()));
-        Self { hosting, prices: None, catalogue: None, poll: Duration::from_secs(60) }
+        Self { hosting, prices: None, recipes: None, poll: Duration::from_secs(60) }
     }
 }
 
@@ -80,6 +80,7 @@ struct Parts {
     storage: Arc<dyn Storage>,
     env: Environment,
     outside: Outside,
+    costs: Arc<Costs>,
     /// One deployment at a time is begun, so that two presses of a button find each other.
     beginning: tokio::sync::Mutex<()>,
     /// There is something to do at once.
@@ -91,13 +92,20 @@ struct Parts {
 }
 
 impl Endpoints {
-    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, env: Environment, outside: Outside) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        storage: Arc<dyn Storage>,
+        env: Environment,
+        outside: Outside,
+        costs: Arc<Costs>,
+    ) -> Self {
         Self {
             parts: Arc::new(Parts {
                 store,
                 storage,
                 env,
                 outside,
+                costs,
                 beginning: tokio::sync::Mutex::new(()),
                 news: tokio::sync::Notify::new(),
                 silence: Mutex::default(),

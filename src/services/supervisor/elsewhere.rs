@@ -8,9 +8,9 @@ use crate::{
         charge::{Charge, ChargeKind},
         cloud::CloudRun,
         job::Job,
-        money::Money,
         time::Instant,
     },
+    services::costs::Month,
     store::{JobUpdate, StoreResult},
 };
 
@@ -115,12 +115,7 @@ impl Held {
 pub fn charge_of(job: &Job, now: Instant, ended: bool) -> Option<Charge> {
     let spec = job.spec.cloud.as_ref()?;
     let run = job.cloud.clone().unwrap_or_default();
-    let seconds = run.billable_seconds.or(run.training_seconds).unwrap_or(0);
-    // What never ran costs nothing, whether its price is known or not.
-    let present = match (seconds, spec.prices.get(&run.instance_type)) {
-        (0, _) => Some(Money::default()),
-        (_, price) => price.map(|price| price.for_seconds(seconds, spec.instance_count)),
-    };
+    let seconds = run.earlier_seconds + run.seconds();
     Some(Charge {
         id: format!("job:{}", job.id),
         user_id: job.user_id.clone(),
@@ -131,16 +126,11 @@ pub fn charge_of(job: &Job, now: Instant, ended: bool) -> Option<Charge> {
         } else {
             run.instance_type
         },
-        month: month_of(now),
+        month: Month::of(now).to_string(),
         estimate: spec.estimate.or_else(|| spec.at_most()),
-        cost: present.and_then(|present| run.earlier_cost.map(|earlier| earlier.plus(present))),
-        seconds: run.earlier_seconds + seconds,
+        cost: job.cost(),
+        seconds,
         ended,
         updated_at: now,
     })
-}
-
-/// `2026-11`, in UTC.
-pub fn month_of(at: Instant) -> String {
-    jiff::Timestamp::from_microsecond(at.micros()).unwrap_or_default().strftime("%Y-%m").to_string()
 }

@@ -9,6 +9,7 @@
 //! - [`drive`] one job's way through its states            - [`prepare`] fills the job's directory
 //! - [`follow`] turns the trainer's output into events     - [`lines`] reads one line of it
 //! - [`elsewhere`] starts a job on other machines, and keeps what it costs
+//! - [`jumpstart`] lays the data out for one of its models
 //! - [`upload`] puts the result into storage               - [`explain`] says what went wrong, and what to do
 //!
 //! What outlives a job is in the database and in storage, so its directory goes when the job is over. That of one which
@@ -19,6 +20,7 @@ mod drive;
 mod elsewhere;
 mod explain;
 mod follow;
+mod jumpstart;
 mod lease;
 mod lines;
 mod prepare;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     domain::{
-        cloud::Place,
+        cloud::{CloudSpec, Place},
         ids::DatasetId,
         job::{BaseModel, Job},
         model::ModelKind,
@@ -89,6 +89,11 @@ pub(super) async fn prepare(parts: &Parts, job: &Job) -> Result<(), PrepareError
     if counts.training == 0 {
         return Err(because("There is no row in the data that could be learned from.", OTHER_DATA).into());
     }
+    if let Some(CloudSpec { layout: Some(layout), .. }) = &job.spec.cloud {
+        let (data, layout) = (part.join("data"), *layout);
+        files(move || super::jumpstart::lay_out(&data, layout)).await?;
+        counts.validation = 0;
+    }
     let config = Config { hyperparameters: &job.spec.hyperparameters, validates: counts.validation > 0 };
     let texts = config.texts();
     files(move || {
@@ -96,7 +101,10 @@ pub(super) async fn prepare(parts: &Parts, job: &Job) -> Result<(), PrepareError
             fs::write(part.join("config").join(name), text)?;
         }
         if counts.validation == 0 {
-            fs::remove_dir(part.join("data/validation"))?;
+            match fs::remove_dir(part.join("data/validation")) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
         fs::rename(&part, &input)?;
         File::open(directory)?.sync_all()

@@ -85,6 +85,13 @@ impl Bases {
                     .ok_or_else(unknown)?;
                 of_model(&model)
             }
+            Some(("hub", id)) => of_hub(id).ok_or_else(|| {
+                ServiceError::invalid(
+                    "base_model",
+                    "A model of the Hugging Face Hub is named like Qwen/Qwen2.5-0.5B.",
+                )
+            })?,
+            Some(("jumpstart", id)) => of_jumpstart(id).ok_or_else(unknown)?,
             Some(("dir", name)) => {
                 self.directories().await.into_iter().find(|base| base.name == name).ok_or_else(unknown)?
             }
@@ -126,6 +133,43 @@ fn nano() -> Base {
         family: "GPT-2",
         licence: "No weights: none needed".to_owned(),
         // The data decides: on the vocabulary and on the longest row.
+        parameters: None,
+        bytes: 0,
+        config: None,
+        directory: None,
+        problem: None,
+    }
+}
+
+/// A model that a container fetches from the Hub. Whether it is there shows when it does.
+fn of_hub(id: &str) -> Option<Base> {
+    let id = id.trim();
+    let part = |part: &str| {
+        (1..=96).contains(&part.len())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && !part.starts_with(['.', '-'])
+            && !part.contains("..")
+    };
+    (id.split('/').count() <= 2 && id.split('/').all(part)).then(|| {
+        elsewhere(BaseModel::Hub { id: id.to_owned() }, id, "A model of the Hugging Face Hub.", "On its card")
+    })
+}
+
+fn of_jumpstart(id: &str) -> Option<Base> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    ((1..=63).contains(&id.len()) && id.bytes().all(plain)).then(|| {
+        elsewhere(BaseModel::JumpStart { id: id.to_owned() }, id, "A JumpStart model.", "In the catalogue")
+    })
+}
+
+fn elsewhere(base: BaseModel, name: &str, about: &str, licence: &str) -> Base {
+    Base {
+        key: key_of(&base),
+        name: name.to_owned(),
+        base,
+        about: about.to_owned(),
+        family: "",
+        licence: licence.to_owned(),
         parameters: None,
         bytes: 0,
         config: None,

@@ -1,11 +1,13 @@
 //! Training jobs as a person sees them: plan, start, watch, stop, delete. Who runs them is the supervisor.
 //!
 //! - [`bases`] what a job can start from   - [`plan`] what it will take, before it starts
+//! - [`cloud`] where else it can run, and for how much
 //! - [`automatic`] settings chosen by the data
 //! - [`names`] the job's name              - `tokens`, `machine`: what the plan counts and measures
 
 pub mod automatic;
 pub mod bases;
+pub mod cloud;
 mod machine;
 pub mod names;
 pub mod plan;
@@ -28,6 +30,7 @@ use crate::{
     store::{Page, PageRequest, Store, StoreError},
 };
 use bases::Bases;
+use cloud::{Cloud, Where};
 use plan::{Plan, Planner};
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -54,6 +57,8 @@ pub struct Request {
     pub validation_share: String,
     /// Names of DESIGN.md §3; empty values take their default.
     pub hyperparameters: BTreeMap<String, String>,
+    /// Where it is to run.
+    pub place: Where,
     /// The person saw the plan's warnings and goes on.
     pub accept_warnings: bool,
     /// Of the form that was filled in: a second press of the button starts nothing new.
@@ -75,9 +80,10 @@ impl Training {
         hub: JobHub,
         models_dir: PathBuf,
         cache: PathBuf,
+        cloud: Cloud,
     ) -> Self {
         let bases = Bases::new(store.clone(), models_dir);
-        Self { planner: Planner::new(store.clone(), storage, cache), bases, store, env, hub }
+        Self { planner: Planner::new(store.clone(), storage, cache, cloud), bases, store, env, hub }
     }
 
     /// What the job will take: tokens, steps, memory, time; mistakes as errors, doubts as warnings.
@@ -100,6 +106,10 @@ impl Training {
             ));
         }
         self.room_for_one_more(actor).await?;
+        if let Some(spec) = &plan.spec.cloud {
+            let amount = spec.estimate.or_else(|| spec.at_most());
+            self.planner.cloud.costs.check_budget(actor, amount).await?;
+        }
         let job = self.draft(actor, request, plan.spec);
         let audit = actor.audit(job.created_at, "job.create", &job.name);
         let job = match self.store.create_job(&job, &audit).await {
@@ -270,7 +280,7 @@ impl Training {
 
     /// The request that would make the same job again: for a filled-in form.
     pub fn clone_request(&self, job: &Job) -> Request {
-        Request {
+        let mut request = Request {
             base: bases::key_of(&job.spec.base),
             datasets: job.spec.datasets.clone(),
             title: job.title.clone(),
@@ -278,7 +288,17 @@ impl Training {
             hyperparameters: job.spec.hyperparameters.clone(),
             accept_warnings: false,
             idempotency_key: String::new(),
+            place: Where::default(),
+        };
+        if let Some(spec) = &job.spec.cloud {
+            cloud::of_spec(&mut request, spec);
         }
+        request
+    }
+
+    /// What this installation can do on AWS.
+    pub fn cloud(&self) -> &Cloud {
+        &self.planner.cloud
     }
 
     fn own(&self, actor: &Actor, action: Action, job: Option<Job>) -> ServiceResult<Job> {

@@ -5,11 +5,13 @@ use super::{
     Request,
     automatic::{self, Automatic},
     bases::{Base, words},
+    cloud::{self, Asked, Cloud, Load as CloudLoad},
     machine, names,
     tokens::{Counter, Counts},
 };
 use crate::{
     domain::{
+        cloud::Route,
         dataset::{Dataset, DatasetState},
         field::FieldError,
         job::{BaseModel, JobSpec},
@@ -42,6 +44,9 @@ const MANY_CUT: f64 = 0.05;
 /// A job longer than this is doubtful on this machine.
 const LONG: u64 = 12 * 3600;
 
+/// Tokens that a model may read at once whose configuration is not here.
+const LONGEST: usize = 1 << 17;
+
 /// Datasets that one job may train on.
 const MAX_DATASETS: usize = 20;
 
@@ -49,7 +54,8 @@ const MAX_DATASETS: usize = 20;
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub spec: JobSpec,
-    pub hyperparameters: Hyperparameters,
+    /// `None` for a JumpStart model, which has settings of its own.
+    pub hyperparameters: Option<Hyperparameters>,
     /// Settings that the person left open and that were chosen by the data.
     pub automatic: Vec<Automatic>,
     /// Rows trained on, the held-out ones not counted.
@@ -59,11 +65,19 @@ pub struct Plan {
     pub truncated_share: f64,
     pub steps: u64,
     pub trainable_parameters: u64,
+    /// 0 where it is not ours to reckon: on a machine elsewhere.
     pub memory_bytes: u64,
     /// What this machine has free; `None` where it can't be told.
     pub memory_available: Option<u64>,
-    pub seconds: u64,
+    /// `None`: unknown.
+    pub seconds: Option<u64>,
     pub warnings: Vec<String>,
+    /// Those of them that hold on any machine.
+    warnings_of_data: Vec<String>,
+    /// Tokens gone through in all.
+    trained_tokens: f64,
+    /// Operations of the whole run.
+    flops: f64,
 }
 
 pub struct Planner {
@@ -72,16 +86,28 @@ pub struct Planner {
     counter: Counter,
     /// Where the files of a finished model are laid out to read its tokenizer.
     cache: PathBuf,
+    pub(super) cloud: Cloud,
 }
 
 impl Planner {
-    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, cache: PathBuf) -> Self {
-        Self { store, storage, counter: Counter::default(), cache }
+    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, cache: PathBuf, cloud: Cloud) -> Self {
+        Self { store, storage, counter: Counter::default(), cache, cloud }
     }
 
     /// # Errors
     /// `Invalid` with every wrong field at once.
     pub async fn plan(&self, actor: &Actor, request: &Request, base: Base) -> ServiceResult<Plan> {
+        let route = match request.place.asked(&base)? {
+            Asked::Local => None,
+            Asked::Container(route) => {
+                self.cloud.check()?;
+                Some(route)
+            }
+            Asked::JumpStart => {
+                self.cloud.check()?;
+                return self.jumpstart(actor, request, base).await;
+            }
+        };
         let mut errors = Vec::new();
         let settings = settings(request, &base, &mut errors);
         let share = share(&request.validation_share, &mut errors);
@@ -94,7 +120,11 @@ impl Planner {
         };
         let (tokenizer, config) = self.base_files(&base).await?;
         let counts = self.counter.count(&self.storage, &datasets, tokenizer).await?;
-        let config = config.unwrap_or_else(|| Gpt2Config::nano(counts.vocabulary));
+        let mut config = config.unwrap_or_else(|| Gpt2Config::nano(counts.vocabulary));
+        if matches!(base.base, BaseModel::Hub { .. }) {
+            // How much it reads at once shows when the container has it.
+            config.n_positions = LONGEST;
+        }
         if counts.vocabulary > config.vocab_size {
             let message = format!(
                 "The tokenizer of {} has {} tokens, and its config.json says {} (vocab_size). Use the tokenizer that the model was trained with.",
@@ -113,7 +143,143 @@ impl Planner {
         });
         let share = if own { 0.0 } else { share };
         let (settings, automatic) = choose(request, &base, settings, share, &counts, limit);
-        Ok(Plan { automatic, ..reckon(&base, &datasets, &settings, share, config, &counts) })
+        let plan = Plan { automatic, ..reckon(&base, &datasets, &settings, share, config, &counts) };
+        match route {
+            None => Ok(plan),
+            Some(route) => self.elsewhere(request, &base, &datasets, plan, route).await,
+        }
+    }
+
+    /// The same plan for one of SageMaker's machines.
+    async fn elsewhere(
+        &self,
+        request: &Request,
+        base: &Base,
+        datasets: &[Dataset],
+        mut plan: Plan,
+        route: Route,
+    ) -> ServiceResult<Plan> {
+        let hub = matches!(base.base, BaseModel::Hub { .. });
+        let flops = match (hub, plan.flops) {
+            (false, flops) => Some(flops),
+            // Of a model on the Hub only its name is known.
+            (true, _) => cloud::parameters_by_name(&base.name).map(|size| {
+                let epochs_tokens = plan.trained_tokens;
+                machine::flops_per_token(size, size) * epochs_tokens
+            }),
+        };
+        let load = CloudLoad {
+            flops,
+            seconds_here: plan.seconds.filter(|_| !hub),
+            bytes: base.bytes.max(if hub { 8_000_000_000 } else { 0 })
+                + datasets.iter().map(|dataset| dataset.bytes).sum::<u64>(),
+        };
+        let (spec, seconds) = self.cloud.spec(&request.place, route, None, &load).await?;
+        plan.seconds = seconds;
+        plan.spec.seconds = seconds.unwrap_or(0);
+        plan.memory_bytes = 0;
+        plan.spec.memory_bytes = 0;
+        plan.memory_available = None;
+        // What was said of this machine does not hold there.
+        plan.warnings = plan.warnings_of_data.clone();
+        if hub {
+            plan.trainable_parameters = 0;
+            plan.truncated_share = 0.0;
+            if !request.sets("lora_target_modules") {
+                // Those of GPT-2 by default; the container knows the layers of its model.
+                plan.spec.hyperparameters.remove("lora_target_modules");
+            }
+        }
+        plan.warnings.extend(self.cloud.doubt(&spec).await);
+        plan.spec.cloud = Some(spec);
+        Ok(plan)
+    }
+
+    /// A JumpStart model: its own settings, its own machines, its own way to read data.
+    async fn jumpstart(&self, actor: &Actor, request: &Request, base: Base) -> ServiceResult<Plan> {
+        let BaseModel::JumpStart { id } = &base.base else {
+            return Err(ServiceError::invalid("base_model", "Choose a JumpStart model."));
+        };
+        let model = self.cloud.model(id).await?;
+        let Some(recipe) = &model.training else {
+            let message = format!("{} can't be fine-tuned. Choose a model that can.", model.name);
+            return Err(ServiceError::invalid("base_model", message));
+        };
+        let mut errors = Vec::new();
+        if let Err(error) = names::parse_title(&request.title) {
+            errors.push(error);
+        }
+        let licence_accepted = cloud::accepted(&*self.store, actor, &model).await?;
+        if model.gated && !licence_accepted {
+            errors.push(FieldError::new(
+                "base_model",
+                format!("Accept the licence of {} on its page in the catalogue first.", model.name),
+            ));
+        }
+        let datasets = self.datasets(actor, request, &mut errors).await?;
+        if !errors.is_empty() {
+            return Err(ServiceError::Invalid(errors));
+        }
+        let counts = self.counter.count(&self.storage, &datasets, None).await?;
+        let layout = cloud::layout(&model, counts.kind)?;
+        let mut place = request.place.clone();
+        if place.instance_type.trim().is_empty() {
+            place.instance_type.clone_from(&recipe.default_instance_type);
+        }
+        let mut chosen = layout.settings(&model);
+        let given = request.hyperparameters.iter().filter(|(_, value)| !value.trim().is_empty());
+        chosen.extend(given.map(|(name, value)| (name.clone(), value.trim().to_owned())));
+        let values = model.settings(&place.instance_type, &chosen).map_err(ServiceError::Invalid)?;
+        let epochs: f64 =
+            ["epoch", "epochs"].iter().find_map(|name| values.get(*name)?.parse().ok()).unwrap_or(1.0);
+        let tokens: u64 = counts.lengths.iter().map(|length| u64::from(*length)).sum();
+        let tokens = (tokens as f64 * counts.factor()) as u64;
+        let size = cloud::parameters_by_name(id);
+        let load = CloudLoad {
+            flops: size.map(|size| machine::flops_per_token(size, size) * tokens as f64 * epochs),
+            seconds_here: None,
+            bytes: 0,
+        };
+        let route = Route::JumpStart { model: model.id.clone(), version: model.version.clone() };
+        let (mut spec, seconds) = self.cloud.spec(&place, route, Some(&recipe.instance_types), &load).await?;
+        spec.layout = Some(layout);
+        spec.licence_accepted = licence_accepted;
+        spec.max_runtime_seconds = spec.max_runtime_seconds.min(recipe.max_runtime_seconds);
+        let mut warnings = Vec::new();
+        if counts.rows < FEW_ROWS {
+            warnings.push(few(counts.rows));
+        }
+        warnings.extend(self.cloud.doubt(&spec).await);
+        Ok(Plan {
+            spec: JobSpec {
+                base: base.base.clone(),
+                base_name: model.name.clone(),
+                datasets: datasets.iter().map(|dataset| dataset.id.clone()).collect(),
+                dataset_names: datasets.iter().map(|dataset| dataset.name.clone()).collect(),
+                // Its script holds out rows by itself (validation_split_ratio).
+                validation_share: 0.0,
+                hyperparameters: chosen,
+                tokens,
+                total_steps: 0,
+                memory_bytes: 0,
+                seconds: seconds.unwrap_or(0),
+                cloud: Some(spec),
+            },
+            hyperparameters: None,
+            automatic: Vec::new(),
+            rows: counts.rows,
+            tokens_per_epoch: tokens,
+            trained_tokens: tokens as f64 * epochs,
+            flops: load.flops.unwrap_or(0.0),
+            truncated_share: 0.0,
+            steps: 0,
+            trainable_parameters: 0,
+            memory_bytes: 0,
+            memory_available: None,
+            seconds,
+            warnings_of_data: warnings.clone(),
+            warnings,
+        })
     }
 
     async fn datasets(
@@ -307,6 +473,7 @@ fn reckon(
     let seconds = machine::training_flops_per_second().map_or(0, |speed| (flops / speed).ceil() as u64);
     let memory_available = machine::memory_available();
 
+    let mut of_data = Vec::new();
     let mut warnings = Vec::new();
     if memory_available.is_some_and(|free| memory_bytes > free) {
         warnings.push("This will probably not fit into this machine's free memory. Make the batch size or the maximum length smaller.".to_owned());
@@ -318,18 +485,18 @@ fn reckon(
             "Make the maximum length larger.".to_owned()
         };
         let share = truncated_share * 100.0;
-        warnings.push(format!(
+        of_data.push(format!(
             "{share:.0} % of the rows are longer than {max_length} tokens and will be cut. {remedy}"
         ));
     }
     if rows < FEW_ROWS {
-        warnings.push(format!("{rows} rows are few to learn from. Fifty and more give better results."));
+        of_data.push(few(rows));
     }
     if seconds > LONG {
         warnings.push("This will take more than twelve hours on this machine. Fewer epochs or a smaller model are quicker.".to_owned());
     }
     if steps > 0 && sequences < per_step {
-        warnings.push(format!(
+        of_data.push(format!(
             "One step takes {per_step} rows, more than there are. Make the batch size smaller."
         ));
     }
@@ -346,9 +513,10 @@ fn reckon(
         seconds,
         cloud: None,
     };
+    warnings.extend(of_data.iter().cloned());
     Plan {
         spec,
-        hyperparameters: settings.clone(),
+        hyperparameters: Some(settings.clone()),
         automatic: Vec::new(),
         rows,
         tokens_per_epoch,
@@ -357,7 +525,14 @@ fn reckon(
         trainable_parameters,
         memory_bytes,
         memory_available,
-        seconds,
+        seconds: Some(seconds),
         warnings,
+        warnings_of_data: of_data,
+        trained_tokens,
+        flops,
     }
+}
+
+fn few(rows: u64) -> String {
+    format!("{rows} rows are few to learn from. Fifty and more give better results.")
 }

@@ -2,11 +2,13 @@
 //! service method; described by OpenAPI at `/api/openapi.json`, browsable at `/api/docs`.
 
 pub mod accounts;
+pub mod costs;
 pub mod datasets;
 pub mod docs;
 pub mod endpoints;
 pub mod extract;
 pub mod health;
+pub mod jumpstart;
 pub mod models;
 pub mod training;
 mod tus;
@@ -24,7 +26,9 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(datasets::router())
         .merge(training::router())
         .merge(models::router())
+        .merge(jumpstart::router())
         .merge(endpoints::router())
+        .merge(costs::router())
 }
 
 /// The API as the route table takes it in.

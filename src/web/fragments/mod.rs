@@ -2,6 +2,7 @@
 
 pub mod datasets;
 pub mod jobs;
+pub mod jumpstart;
 
 use super::{pages, state::AppState};
 use axum::{Router, routing::get};
@@ -10,5 +11,6 @@ pub fn router() -> Router<AppState> {
     Router::new()
         .merge(datasets::router())
         .merge(jobs::router())
+        .merge(jumpstart::router())
         .route("/training/plan", get(pages::training::plan_fragment))
 }

@@ -4,6 +4,8 @@
 //! A function names its form, calls one service method, and says where to go then. Nothing else.
 
 pub mod accounts;
+pub mod catalogue;
+pub mod costs;
 pub mod datasets;
 pub mod endpoints;
 pub mod models;

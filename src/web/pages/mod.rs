@@ -3,8 +3,10 @@
 
 pub mod accounts;
 pub mod api_docs;
+pub mod costs;
 pub mod datasets;
 pub mod endpoints;
+pub mod jumpstart;
 pub mod models;
 pub mod overview;
 pub mod playground;

@@ -53,7 +53,7 @@ pub async fn list(
 fn list_view(models: Vec<(bool, Model)>, next: Option<String>, first: bool, now: Instant) -> impl IntoView {
     if models.is_empty() {
         return view! {
-            <PageHeader title="Models"/>
+            <PageHeader title="Models" actions=catalogue_link()/>
             <EmptyState icon=Icon::Models title="No models yet"
                 text="A training job leaves its model here: to talk to, and to download.">
                 <LinkButton kind=ButtonKind::Primary href="/training/new">"New training"</LinkButton>
@@ -63,9 +63,8 @@ fn list_view(models: Vec<(bool, Model)>, next: Option<String>, first: bool, now:
     }
     let shown = models.len();
     let rows = models.into_iter().map(|(deployable, model)| row(model, deployable, now)).collect_view();
-    let actions = view! { <LinkButton href="/endpoints">"Endpoints"</LinkButton> }.into_any();
     view! {
-        <PageHeader title="Models" actions=actions/>
+        <PageHeader title="Models" actions=links()/>
         <Card flush=true>
             <DataTable caption="Models" columns=vec![
                 Column::text("Name"), Column::text("Tuned from"), Column::text("On"), Column::figure("Final loss"),
@@ -78,6 +77,18 @@ fn list_view(models: Vec<(bool, Model)>, next: Option<String>, first: bool, now:
         })}
     }
     .into_any()
+}
+
+fn links() -> AnyView {
+    view! {
+        <LinkButton href="/endpoints">"Endpoints"</LinkButton>
+        {catalogue_link()}
+    }
+    .into_any()
+}
+
+fn catalogue_link() -> AnyView {
+    view! { <LinkButton href="/models/jumpstart">"JumpStart models"</LinkButton> }.into_any()
 }
 
 fn row(model: Model, deployable: bool, now: Instant) -> impl IntoView {

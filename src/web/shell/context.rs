@@ -96,6 +96,7 @@ pub enum Nav {
     Training,
     Models,
     Playground,
+    Costs,
     Settings,
     /// A page outside the navigation.
     #[default]

@@ -21,12 +21,13 @@ pub const SIGN_OUT: &str = "/fn/sign_out";
 /// The cookie that app.js sets to `1` when the sidebar is folded; read it into [`PageCtx::folded`].
 pub const FOLDED_COOKIE: &str = "folded";
 
-const PLACES: [(Nav, &str, &str, Icon, &str); 5] = [
+const PLACES: [(Nav, &str, &str, Icon, &str); 6] = [
     (Nav::Overview, "Overview", "/", Icon::Overview, "O"),
     (Nav::Data, "Data", "/data", Icon::Data, "D"),
     (Nav::Training, "Training", "/training", Icon::Training, "T"),
     (Nav::Models, "Models", "/models", Icon::Models, "M"),
     (Nav::Playground, "Playground", "/playground", Icon::Playground, "P"),
+    (Nav::Costs, "Costs", "/costs", Icon::Costs, "C"),
 ];
 
 /// What the command list offers beyond the places above.

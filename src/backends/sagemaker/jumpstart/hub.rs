@@ -4,7 +4,7 @@
 
 use super::{
     document::{Entry, listed, parse},
-    shipped,
+    shipped, snapshot,
 };
 use crate::{
     aws::Failure,
@@ -41,6 +41,8 @@ const CALL: Duration = Duration::from_secs(25);
 const PAGES: usize = 200;
 /// Descriptions that are kept; a catalogue has far more models than anybody looks at.
 const KEPT: usize = 256;
+/// Where addresses lead when the SDK knows no region; then it refuses every call by itself.
+const SOME_REGION: &str = "us-east-1";
 
 pub struct Hub(Arc<Inner>);
 
@@ -73,7 +75,7 @@ impl Hub {
             .build();
         Self(Arc::new(Inner {
             client: Client::from_conf(config_here),
-            region: config.region().map(ToString::to_string).unwrap_or_default(),
+            region: config.region().map_or_else(|| SOME_REGION.to_owned(), ToString::to_string),
             clock,
             memory: Mutex::default(),
             ended: Notify::new(),
@@ -120,6 +122,15 @@ impl Catalogue for Hub {
                 shipped::find(&self.0.region, id, version, why)
             }
         }
+    }
+
+    fn known(&self, id: &str) -> Option<Model> {
+        let asked = self.0.remembered(&(id.to_owned(), None));
+        asked.or_else(|| {
+            // Where the list is the shipped one, so is the rest.
+            let shipped = self.0.memory().list.is_none().then(|| snapshot::models(&self.0.region));
+            shipped?.into_iter().find(|model| model.id == id)
+        })
     }
 }
 

@@ -1,7 +1,10 @@
 //! The catalogue without AWS: the list that ships with the program, and why it is that.
 
 use super::snapshot;
-use crate::backends::catalogue::{Catalogue, CatalogueError, Found, Listing};
+use crate::{
+    backends::catalogue::{Catalogue, CatalogueError, Found, Listing},
+    domain::jumpstart::Model,
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -24,12 +27,16 @@ impl Catalogue for Shipped {
         listing(&self.region, self.why.clone())
     }
     async fn model(&self, id: &str, version: Option<&str>) -> Result<Found, CatalogueError> {
-        find(&self.region, id, version, self.why.clone())
+        // There is nobody else to ask: this list is the whole catalogue.
+        find(&self.region, id, version, self.why.clone()).map_err(|_| CatalogueError::Unknown)
+    }
+    fn known(&self, id: &str) -> Option<Model> {
+        snapshot::models(&self.region).into_iter().find(|model| model.id == id)
     }
 }
 
 pub(super) fn listing(region: &str, problem: String) -> Listing {
-    let models = snapshot::models(region).iter().map(crate::domain::jumpstart::Model::listed).collect();
+    let models = snapshot::models(region).iter().map(Model::listed).collect();
     Listing { models: Arc::new(models), source: snapshot::source(), problem: Some(problem) }
 }
 

@@ -230,8 +230,9 @@ fn volume(recipe: &TrainingRecipe, choices: &Choices) -> u32 {
     }
 }
 
-/// Those with a `d` in their family, and g5: SageMaker attaches no volume there, and refuses a key for one.
-fn has_own_disk(instance_type: &str) -> bool {
+/// Those with a `d` in their family, and those that have disks without saying so: SageMaker attaches no volume there, and
+/// refuses a key for one.
+pub fn has_own_disk(instance_type: &str) -> bool {
     let family = family(instance_type);
-    family.contains('d') || family.starts_with("g5")
+    family.contains('d') || ["g5", "g6", "p5"].iter().any(|start| family.starts_with(start))
 }

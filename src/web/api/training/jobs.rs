@@ -5,6 +5,7 @@ use crate::{
     domain::{
         event::{EventBody, JobEvent},
         job::{Job, StopMode},
+        money::Money,
     },
     web::{
         error::{ApiError, ErrorBody},
@@ -90,8 +91,10 @@ pub struct JobBody {
     start_time: Option<String>,
     end_time: Option<String>,
     duration_seconds: Option<u64>,
-    /// `local`: this machine.
-    instance_type: &'static str,
+    /// `local`: this machine; else `ml.g5.2xlarge` …
+    instance_type: String,
+    /// SageMaker's own name of the job, once it is there.
+    job_arn: Option<String>,
     failure_reason: Option<String>,
     next_step: Option<String>,
     /// Where the job can go on from, while it can be resumed.
@@ -104,7 +107,12 @@ pub struct JobBody {
     hyperparameters: BTreeMap<String, String>,
     training_metrics: Vec<MetricView>,
     tokens_per_second: Option<f64>,
-    estimated_cost: f64,
+    /// Dollars, before it began; 0 on this machine, `null` where price or time are unknown.
+    estimated_cost: Option<f64>,
+    /// Dollars, so far or in all.
+    cost: Option<f64>,
+    /// What AWS bills; `null` on this machine and before AWS says.
+    billable_seconds: Option<u64>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -140,7 +148,8 @@ async fn show(
         start_time: job.started_at.map(rfc3339),
         end_time: job.ended_at.map(rfc3339),
         duration_seconds: job.started_at.map(|start| job.ended_at.unwrap_or(now).since(start).as_secs()),
-        instance_type: "local",
+        instance_type: instance_type(&job),
+        job_arn: job.cloud.as_ref().and_then(|run| run.arn.clone()),
         failure_reason: job.failure.clone(),
         next_step: job.next_step.clone(),
         checkpoint_step: job.can_resume().then_some(job.checkpoint_step),
@@ -150,10 +159,22 @@ async fn show(
         hyperparameters: job.spec.hyperparameters.clone(),
         training_metrics: latest(&metrics),
         tokens_per_second: job.tokens_per_second,
-        estimated_cost: 0.0,
+        estimated_cost: match &job.spec.cloud {
+            None => Some(0.0),
+            Some(spec) => spec.estimate.map(Money::dollars),
+        },
+        cost: job.cost().map(Money::dollars),
+        billable_seconds: job.cloud.as_ref().and_then(|run| run.billable_seconds),
         title: job.title.clone(),
         job_name: job.name,
     }))
+}
+
+/// The machine that it runs on, or is to run on.
+pub(super) fn instance_type(job: &Job) -> String {
+    let run = job.cloud.as_ref().map(|run| run.instance_type.clone());
+    let planned = || job.spec.cloud.as_ref().map(|spec| spec.instance_type.clone());
+    run.or_else(planned).unwrap_or_else(|| "local".to_owned())
 }
 
 /// The last value of each metric.

@@ -2,11 +2,11 @@
 
 use super::super::extract::ApiJson;
 use crate::{
-    domain::{field::FieldError, ids::DatasetId},
+    domain::{field::FieldError, ids::DatasetId, money::Money},
     services::{
         context::Actor,
         error::ServiceError,
-        training::{Request, automatic::Automatic},
+        training::{Request, automatic::Automatic, cloud::Where},
     },
     web::{
         error::{ApiError, ErrorBody},
@@ -44,6 +44,18 @@ pub struct StartBody {
     /// `nano` by default; see `GET /api/base-models`.
     base_model: Option<String>,
     title: Option<String>,
+    /// `local` (the default), `image` (SageMaker with our own image), `script` (SageMaker with a Hugging Face container)
+    /// or `jumpstart` (the default for a `base_model` of `jumpstart:ID`).
+    place: Option<String>,
+    /// For SageMaker: `ml.g5.2xlarge`. A JumpStart model has a default.
+    instance_type: Option<String>,
+    /// For SageMaker: types to go on with where the first is not to be had, or `["auto"]` for those that fit.
+    #[serde(default)]
+    fallback_instance_types: Vec<String>,
+    /// For SageMaker: spare capacity, which may be interrupted.
+    spot: Option<bool>,
+    /// For SageMaker: the longest that it may take.
+    max_hours: Option<f64>,
     /// 0 to 0.5; 0.1 by default.
     validation_share: Option<f64>,
     /// A repeated call with the same key answers with the job of the first.
@@ -53,7 +65,17 @@ pub struct StartBody {
 }
 
 impl StartBody {
-    async fn request(&self, state: &AppState, actor: &Actor) -> Result<Request, ApiError> {
+    fn place(&self) -> Where {
+        Where {
+            place: self.place.clone().unwrap_or_default(),
+            instance_type: self.instance_type.clone().unwrap_or_default(),
+            fallback: self.fallback_instance_types.join(","),
+            spot: self.spot.unwrap_or(false),
+            max_hours: self.max_hours.map(|hours| hours.to_string()).unwrap_or_default(),
+        }
+    }
+
+    pub(super) async fn request(&self, state: &AppState, actor: &Actor) -> Result<Request, ApiError> {
         let mut datasets = Vec::new();
         for id in &self.dataset_ids {
             let id = DatasetId::parse(id)
@@ -97,6 +119,7 @@ impl StartBody {
             title: self.title.clone().unwrap_or_default(),
             validation_share: self.validation_share.map(|share| share.to_string()).unwrap_or_default(),
             hyperparameters,
+            place: self.place(),
             accept_warnings: self.accept_warnings.unwrap_or(true),
             idempotency_key: self.idempotency_key.clone().unwrap_or_default(),
         })
@@ -159,9 +182,14 @@ pub struct PlanBody {
     trainable_parameters: u64,
     memory_bytes: u64,
     memory_available_bytes: Option<u64>,
-    seconds: u64,
-    /// Dollars; a job on this machine costs nothing.
-    estimated_cost: f64,
+    /// `null`: unknown.
+    seconds: Option<u64>,
+    /// Dollars; a job on this machine costs nothing. `null`: the price or the time is unknown.
+    estimated_cost: Option<f64>,
+    /// Dollars: the limit of the time at the highest price.
+    most_cost: Option<f64>,
+    /// The limit of the time, on SageMaker.
+    max_runtime_seconds: Option<u64>,
     warnings: Vec<String>,
 }
 
@@ -184,6 +212,10 @@ async fn plan(
     let request = body.request(&state, &actor).await?;
     let plan = state.training.plan(&actor, &request).await?;
     let automatic = plan.automatic.into_iter();
+    let (estimate, most) = match &plan.spec.cloud {
+        None => (Some(Money::default()), Some(Money::default())),
+        Some(spec) => (spec.estimate, spec.at_most()),
+    };
     Ok(Json(PlanBody {
         hyperparameters: plan.spec.hyperparameters,
         automatic: automatic
@@ -197,7 +229,9 @@ async fn plan(
         memory_bytes: plan.memory_bytes,
         memory_available_bytes: plan.memory_available,
         seconds: plan.seconds,
-        estimated_cost: 0.0,
+        estimated_cost: estimate.map(Money::dollars),
+        most_cost: most.map(Money::dollars),
+        max_runtime_seconds: plan.spec.cloud.as_ref().map(|spec| spec.max_runtime_seconds),
         warnings: plan.warnings,
     }))
 }

@@ -1,7 +1,10 @@
 //! The training form's card: the sentence, the figures and doubts of the plan, or what is missing. A fragment too.
 
 use crate::{
-    domain::field::FieldError,
+    domain::{
+        cloud::{CloudSpec, Route},
+        field::FieldError,
+    },
     services::{context::Actor, error::ServiceError, training::plan::Plan},
     web::{
         components::{Button, ButtonKind, Card, Checkbox, DefinitionList, Notice, Severity},
@@ -95,37 +98,92 @@ fn explained(plan: &Plan, setting: &str, value: String) -> String {
     }
 }
 
+/// What is known, and nothing else: of a model elsewhere less is.
+fn facts(plan: &Plan, length: &str) -> Vec<(String, AnyView)> {
+    let mut facts: Vec<(&str, String)> = Vec::new();
+    if let Some(settings) = &plan.hyperparameters {
+        facts.push(("Trained for", explained(plan, "epochs", length.to_owned())));
+        facts.push(("Rows", format::integer(plan.rows)));
+        facts.push(("Tokens an epoch", format::integer(plan.tokens_per_epoch)));
+        let tokens = format!("{} tokens", format::integer(u64::from(settings.max_sequence_length)));
+        facts.push(("Maximum length", explained(plan, "max_sequence_length", tokens)));
+        facts.push(("Rows cut", format::percent(plan.truncated_share)));
+        facts.push(("Steps", format::integer(plan.steps)));
+    } else {
+        facts.push(("Rows", format::integer(plan.rows)));
+        facts.push(("Tokens an epoch", format!("about {}", format::integer(plan.tokens_per_epoch))));
+    }
+    if plan.trainable_parameters > 0 {
+        facts.push(("Trained weights", format::compact(plan.trainable_parameters)));
+    }
+    match (plan.memory_bytes, plan.memory_available) {
+        (0, _) => {}
+        (bytes, Some(free)) => {
+            facts.push(("Memory", format!("{} of {} free", format::bytes(bytes), format::bytes(free))));
+        }
+        (bytes, None) => facts.push(("Memory", format::bytes(bytes))),
+    }
+    let time = plan.seconds.map_or_else(
+        || "unknown".to_owned(),
+        |seconds| format!("about {}", format::duration(Duration::from_secs(seconds.max(1)))),
+    );
+    facts.push(("Time", time));
+    match &plan.spec.cloud {
+        None => facts.push(("Cost", "$0, this machine".to_owned())),
+        Some(spec) => facts.extend(money(spec)),
+    }
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value.into_any())).collect()
+}
+
+fn money(spec: &CloudSpec) -> Vec<(&'static str, String)> {
+    let price = match (spec.prices.get(&spec.instance_type), &spec.prices_as_of) {
+        (Some(price), Some(date)) => format!("{price} an hour, as of {date}"),
+        (Some(price), None) => format!("{price} an hour"),
+        (None, _) => "unknown".to_owned(),
+    };
+    let spot = if spec.spot { ", less on spare capacity" } else { "" };
+    let estimate =
+        spec.estimate.map_or_else(|| "unknown".to_owned(), |estimate| format!("about {estimate}{spot}"));
+    let limit = format::duration(Duration::from_secs(spec.max_runtime_seconds));
+    let most = spec.at_most().map_or_else(
+        || format!("unknown; it is stopped after {limit}"),
+        |most| format!("{most}: it is stopped after {limit}"),
+    );
+    let mut facts = vec![("Price", price), ("Cost", estimate), ("At most", most)];
+    if !spec.fallback.is_empty() {
+        facts.push(("Or else on", spec.fallback.join(", ")));
+    }
+    facts
+}
+
+/// `SageMaker, ml.g5.2xlarge`
+pub fn place_words(spec: &CloudSpec) -> String {
+    let route = match spec.route {
+        Route::Image => "SageMaker (our own image)",
+        Route::Script => "SageMaker (Hugging Face container)",
+        Route::JumpStart { .. } => "SageMaker JumpStart",
+    };
+    let spot = if spec.spot { ", spot" } else { "" };
+    format!("{route}, {}{spot}", spec.instance_type)
+}
+
 fn plan_view(typed: &Typed, plan: &Plan) -> AnyView {
     let spec = &plan.spec;
     let length = match spec.hyperparameters.get("max_steps") {
         Some(steps) => format!("{steps} steps"),
         None => {
-            let epochs = spec.hyperparameters.get("epochs").map_or("1", String::as_str);
+            let named = ["epochs", "epoch"].iter().find_map(|name| spec.hyperparameters.get(*name));
+            // A JumpStart model that was told nothing takes its own default.
+            let epochs = match (named, &plan.hyperparameters) {
+                (Some(epochs), _) => epochs.as_str(),
+                (None, Some(_)) => "1",
+                (None, None) => "its usual number of",
+            };
             if epochs == "1" { "1 epoch".to_owned() } else { format!("{epochs} epochs") }
         }
     };
-    let memory = match plan.memory_available {
-        Some(free) => format!("{} of {} free", format::bytes(plan.memory_bytes), format::bytes(free)),
-        None => format::bytes(plan.memory_bytes),
-    };
-    let max_length =
-        format!("{} tokens", format::integer(u64::from(plan.hyperparameters.max_sequence_length)));
-    let text = |text: String| text.into_any();
-    let facts: Vec<(String, AnyView)> = vec![
-        ("Trained for".into(), text(explained(plan, "epochs", length.clone()))),
-        ("Rows".into(), text(format::integer(plan.rows))),
-        ("Tokens an epoch".into(), text(format::integer(plan.tokens_per_epoch))),
-        ("Maximum length".into(), text(explained(plan, "max_sequence_length", max_length))),
-        ("Rows cut".into(), text(format::percent(plan.truncated_share))),
-        ("Steps".into(), text(format::integer(plan.steps))),
-        ("Trained weights".into(), text(format::compact(plan.trainable_parameters))),
-        ("Memory".into(), text(memory)),
-        (
-            "Time".into(),
-            text(format!("about {}", format::duration(Duration::from_secs(plan.seconds.max(1))))),
-        ),
-        ("Cost".into(), text("$0, this machine".to_owned())),
-    ];
+    let facts = facts(plan, &length);
+    let place = spec.cloud.as_ref().map_or_else(|| "this machine".to_owned(), place_words);
     let warnings = plan.warnings.clone();
     let doubtful = !warnings.is_empty();
     let base = spec.base_name.clone();
@@ -133,7 +191,7 @@ fn plan_view(typed: &Typed, plan: &Plan) -> AnyView {
     let accepted = typed.get("accept_warnings") == "true";
     view! {
         <Card title="Ready">
-            <p>"Tune "<strong>{base}</strong>" on "<strong><bdi>{data}</bdi></strong>" for "<strong>{length}</strong>" on "<strong>"this machine"</strong>"."</p>
+            <p>"Tune "<strong>{base}</strong>" on "<strong><bdi>{data}</bdi></strong>" for "<strong>{length}</strong>" on "<strong>{place}</strong>"."</p>
             <DefinitionList entries=facts/>
             {warnings.into_iter().map(|warning| view! { <Notice severity=Severity::Warning title=warning/> }).collect_view()}
             {doubtful.then(|| view! {

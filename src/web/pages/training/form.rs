@@ -1,7 +1,10 @@
 //! The form of a new training job: four sections, and a card that says *ready* or what is missing. The card is a
 //! fragment: htmx fetches it again as the form changes; without JavaScript "Check" does.
 
-use super::card::{Ready, card, plan_of};
+use super::{
+    card::{Ready, card, plan_of},
+    place,
+};
 use crate::{
     domain::{
         dataset::{Dataset, DatasetState},
@@ -52,6 +55,10 @@ pub async fn page(
         let job = state.training.job(&actor, &clone).await?;
         typed = Typed::of(&state.training.clone_request(&job));
     }
+    // A link from the catalogue.
+    if !typed.get("base").is_empty() {
+        typed.set("base_model", typed.get("base").to_owned());
+    }
     // A form that came back with mistakes: what was typed wins.
     let flash = Flash::of(page.flash.as_ref(), "training");
     if !flash.values.is_empty() {
@@ -69,8 +76,11 @@ pub async fn page(
     }
     typed.set("key", key);
     let plan = plan_of(&state, &actor, &typed).await;
+    let elsewhere = place::Choice::of(&state, &typed).await;
     let page = page.at(Nav::Training, &[("Training", "/training"), ("New training", "/training/new")]);
-    Ok(page.show("New training", move || form_view(&bases, &datasets, &typed, &flash, plan, checked)))
+    Ok(page.show("New training", move || {
+        form_view(&bases, &datasets, &typed, &flash, plan, checked, &elsewhere)
+    }))
 }
 
 fn form_view(
@@ -80,6 +90,7 @@ fn form_view(
     flash: &Flash,
     plan: Ready,
     checked: bool,
+    elsewhere: &place::Choice,
 ) -> impl IntoView + use<> {
     let errors: BTreeMap<String, String> = match &plan {
         Ready::Missing(problem) => {
@@ -96,9 +107,13 @@ fn form_view(
         Vec::new()
     };
     let key = typed.get("key").to_owned();
-    let model = model_section(bases, typed, &errors);
+    let model = model_section(bases, typed, &errors, elsewhere);
     let data = data_section(datasets, typed, &errors);
-    let settings = settings_section(typed, &errors);
+    let settings = match &elsewhere.model {
+        Some(model) => place::own_settings(model, typed, &errors),
+        None => settings_section(typed, &errors).into_any(),
+    };
+    let place = place::section(elsewhere, typed, &errors);
     let card = card(typed, plan);
     view! {
         <PageHeader title="New training"/>
@@ -110,9 +125,7 @@ fn form_view(
                 <Card title="1. Model">{model}</Card>
                 <Card title="2. Data">{data}</Card>
                 <Card title="3. Settings">{settings}</Card>
-                <Card title="4. Where">
-                    <p><strong>"This machine"</strong>", with its own engine. No cost beyond its power."</p>
-                </Card>
+                <Card title="4. Where">{place}</Card>
             </div>
             <div class="training-card">
                 <div id="plan" hx-get="/-/training/plan" hx-include="#training-form" hx-trigger="change from:#training-form delay:250ms"
@@ -122,8 +135,13 @@ fn form_view(
     }
 }
 
-fn model_section(bases: &[Base], typed: &Typed, errors: &BTreeMap<String, String>) -> impl IntoView + use<> {
-    let cards = bases
+fn model_section(
+    bases: &[Base],
+    typed: &Typed,
+    errors: &BTreeMap<String, String>,
+    elsewhere: &place::Choice,
+) -> impl IntoView + use<> {
+    let mut cards: Vec<RadioCard> = bases
         .iter()
         .map(|base| {
             let size = match (base.parameters, base.bytes) {
@@ -142,9 +160,38 @@ fn model_section(bases: &[Base], typed: &Typed, errors: &BTreeMap<String, String
             }
         })
         .collect();
+    let card = |value: &str, title: &str, detail: &str, meta: &str| RadioCard {
+        value: value.to_owned(),
+        title: title.to_owned(),
+        detail: detail.to_owned(),
+        meta: meta.to_owned(),
+        disabled: false,
+    };
+    if let Some(model) = &elsewhere.model {
+        let licence = model.licence.as_ref().map_or("", |licence| licence.name.as_str());
+        let meta: Vec<&str> =
+            [model.provider.as_str(), licence].into_iter().filter(|part| !part.is_empty()).collect();
+        let value = typed.get("base_model");
+        cards.insert(
+            0,
+            card(value, &model.name, "A JumpStart model, trained by its own script.", &meta.join(" · ")),
+        );
+    }
+    let hub = elsewhere.missing.is_none().then(|| {
+        cards.push(card("hub", "From the Hugging Face Hub", "Any causal or text-to-text model, by its name.", "Trained on SageMaker"));
+        let id = typed.get("hub_id").to_owned();
+        view! {
+            <div class="fields-2">
+                <TextField label="Name on the Hub" name="form[hub_id]" id="hub_id" value=id placeholder="Qwen/Qwen2.5-0.5B"
+                    hint="For the last of these." autocomplete="off"/>
+            </div>
+        }
+    });
     view! {
         <RadioCards legend="Base model" name="form[base_model]" cards=cards selected=typed.get("base_model").to_owned()
             error=errors.get("base_model").cloned() hide_legend=true/>
+        {hub}
+        <p class="muted">"More are in "<a class="link" href="/models/jumpstart">"JumpStart's catalogue"</a>"."</p>
     }
 }
 
@@ -289,12 +336,12 @@ fn settings_section(typed: &Typed, errors: &BTreeMap<String, String>) -> impl In
 }
 
 /// A text field of the form; one that differs from its default says so.
-fn field(
+pub(super) fn field(
     typed: &Typed,
     errors: &BTreeMap<String, String>,
-    name: &'static str,
-    label: &'static str,
-    hint: &'static str,
+    name: &str,
+    label: &str,
+    hint: &str,
     default: Option<String>,
 ) -> AnyView {
     let value = typed.get(name).to_owned();
@@ -307,7 +354,7 @@ fn field(
     let placeholder =
         default.unwrap_or_else(|| if name == "validation_share" { "0.1".to_owned() } else { String::new() });
     view! {
-        <TextField label=label name=format!("form[{name}]") id=name value=value placeholder=placeholder hint=hint
+        <TextField label=label.to_owned() name=format!("form[{name}]") id=name.to_owned() value=value placeholder=placeholder hint=hint
             autocomplete="off" error=MaybeText(errors.get(name).cloned())/>
     }
     .into_any()

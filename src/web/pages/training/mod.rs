@@ -4,6 +4,7 @@ mod card;
 mod form;
 mod job;
 mod list;
+mod place;
 pub mod views;
 
 pub use card::plan_fragment;

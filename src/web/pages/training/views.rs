@@ -58,9 +58,13 @@ pub fn head(job: &Job, queue: Option<u64>, model: Option<&Model>, now: Instant) 
     let loss = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::loss);
     let speed =
         job.tokens_per_second.map_or_else(|| "–".to_owned(), |rate| format::integer(rate.round() as u64));
+    let cost = cost(job);
     let (state, done, total) = (job.state, job.step, job.total_steps);
     let losses = (loss(job.train_loss), loss(job.eval_loss));
-    let step = format!("{} / {}", format::integer(job.step), format::integer(job.total_steps));
+    let step = match job.total_steps {
+        0 => format::integer(job.step),
+        total => format!("{} / {}", format::integer(job.step), format::integer(total)),
+    };
     view! {
         <div id="job-head" class="stack" hx-get=live.then_some(fragment) hx-trigger="job-news from:body, every 5s"
             hx-swap="outerHTML">
@@ -76,10 +80,21 @@ pub fn head(job: &Job, queue: Option<u64>, model: Option<&Model>, now: Instant) 
                 <Stat label="Tokens/s" value=speed/>
                 <Stat label="Training loss" value=losses.0/>
                 <Stat label="Evaluation loss" value=losses.1/>
-                <Stat label="Cost" value="$0" unit="this machine"/>
+                {cost}
             </Stats>
         </div>
     }
+}
+
+/// What it cost so far, or in all, against what was expected.
+fn cost(job: &Job) -> AnyView {
+    let Some(spec) = &job.spec.cloud else {
+        return view! { <Stat label="Cost" value="$0" unit="this machine"/> }.into_any();
+    };
+    let cost = job.cost().map_or_else(|| "unknown".to_owned(), |cost| cost.to_string());
+    let of = spec.estimate.map_or_else(String::new, |estimate| format!("of about {estimate}"));
+    let label = if job.state.is_final() { "Cost" } else { "Cost so far" };
+    view! { <Stat label=label value=cost unit=of/> }.into_any()
 }
 
 fn failure(job: &Job) -> Option<impl IntoView + use<>> {

@@ -1,0 +1,108 @@
+//! What of AWS an installation uses, built from its settings: by `serve`, and by `doctor`, which tries it.
+
+use crate::{
+    backends::{
+        catalogue::Catalogue,
+        prices::Prices,
+        sagemaker::{
+            SageMakerBackend,
+            hosting::SageMakerHosting,
+            jumpstart::{hosting::FromCatalogue, hub::Hub, shipped::Shipped},
+            names::Place,
+            prices, quotas,
+        },
+    },
+    config::{Config, StorageLocation},
+    domain::time::Clock,
+    services::{all::Elsewhere, hosting::Outside},
+    storage::Storage,
+};
+use aws_config::SdkConfig;
+use std::sync::Arc;
+
+/// Ports that answer from AWS where SageMaker is set up, and otherwise at once from what ships with the program.
+pub fn elsewhere(config: &Config, sdk: Option<&SdkConfig>, clock: Arc<dyn Clock>) -> Elsewhere {
+    let missing = config.aws.missing(&config.storage).or_else(|| match sdk.and_then(SdkConfig::region) {
+        Some(_) => None,
+        None => Some("AWS_REGION is not set.".to_owned()),
+    });
+    let own_image = config.aws.training_image.is_some();
+    match (sdk, missing) {
+        (Some(sdk), None) => {
+            let catalogue: Arc<dyn Catalogue> = Arc::new(Hub::new(sdk, clock.clone()));
+            let prices = prices::new(sdk, clock.clone());
+            Elsewhere {
+                missing: None,
+                own_image,
+                catalogue: catalogue.clone(),
+                prices: prices.clone(),
+                quotas: quotas::new(sdk, clock),
+                hosting: hosting(config, sdk, catalogue, prices),
+            }
+        }
+        (_, missing) => {
+            let why = missing.unwrap_or_else(|| "There are no settings for AWS.".to_owned());
+            Elsewhere {
+                catalogue: Arc::new(Shipped::new("us-east-1", format!("SageMaker is not set up. {why}"))),
+                own_image,
+                hosting: Outside::none(why.clone()),
+                prices: prices::listed(),
+                quotas: quotas::unknown(),
+                missing: Some(why),
+            }
+        }
+    }
+}
+
+fn hosting(
+    config: &Config,
+    sdk: &SdkConfig,
+    catalogue: Arc<dyn Catalogue>,
+    prices: Arc<dyn Prices>,
+) -> Outside {
+    let StorageLocation::S3 { bucket, prefix } = &config.storage else {
+        return Outside::none("Files are kept on this machine's disk.");
+    };
+    match SageMakerHosting::new(sdk, config.aws.clone(), bucket, prefix) {
+        Ok(hosting) => Outside {
+            hosting: Arc::new(hosting),
+            prices: Some(prices),
+            recipes: Some(Arc::new(FromCatalogue(catalogue))),
+            poll: config.aws.poll,
+        },
+        Err(error) => Outside::none(error.to_string()),
+    }
+}
+
+/// The backend for jobs on SageMaker; `None` where it is not set up.
+pub fn backend(
+    config: &Config,
+    sdk: Option<&SdkConfig>,
+    elsewhere: &Elsewhere,
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<SageMakerBackend>, crate::backends::BackendError> {
+    let (Some(sdk), None, StorageLocation::S3 { bucket, prefix }) =
+        (sdk, &elsewhere.missing, &config.storage)
+    else {
+        return Ok(None);
+    };
+    let backend = SageMakerBackend::new(
+        sdk,
+        config.aws.clone(),
+        storage,
+        elsewhere.catalogue.clone(),
+        Place::new(bucket, prefix),
+        config.data_dir.join("jobs-on-sagemaker"),
+        clock,
+    )?;
+    Ok(Some(backend))
+}
+
+/// The SDK's settings, where anything of AWS is used at all: finding them may ask the machine's metadata service.
+pub async fn sdk(config: &Config) -> Option<SdkConfig> {
+    match config.storage {
+        StorageLocation::S3 { .. } => Some(crate::aws::config().await),
+        StorageLocation::Disk(_) => None,
+    }
+}

@@ -1,0 +1,420 @@
+//! A job that is to run on SageMaker: which container, which machine, for how long and for how much.
+
+use super::{Request, bases::Base};
+use crate::{
+    backends::{
+        catalogue::{Catalogue, CatalogueError},
+        prices::{Prices, Quotas},
+    },
+    domain::{
+        cloud::{CloudSpec, Route},
+        field::FieldError,
+        instance::{InstanceType, Usage},
+        job::BaseModel,
+        jumpstart::{DataLayout, Model},
+    },
+    services::{
+        context::Actor,
+        costs::Costs,
+        error::{ServiceError, ServiceResult},
+    },
+    store::Store,
+};
+use llm_tuner_engine::data::rows::Kind;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What this installation can do on AWS.
+#[derive(Clone)]
+pub struct Cloud {
+    /// Why nothing can run on SageMaker; `None` where it can.
+    pub missing: Option<String>,
+    /// Is there an image of our own?
+    pub own_image: bool,
+    pub prices: Arc<dyn Prices>,
+    pub quotas: Arc<dyn Quotas>,
+    pub costs: Arc<Costs>,
+    pub catalogue: Arc<dyn Catalogue>,
+}
+
+/// Where a person wants a job to run. Text, as a form sends it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Where {
+    /// `local`, `image`, `script` or `jumpstart`; empty is `local`, or `jumpstart` for one of its models.
+    pub place: String,
+    pub instance_type: String,
+    /// Types to go on with where the first is not to be had, separated by commas; `auto` takes those that fit.
+    pub fallback: String,
+    pub spot: bool,
+    /// The longest that it may take; empty takes a limit that follows the estimate.
+    pub max_hours: String,
+}
+
+/// SageMaker's own limit: 28 days.
+const MAX_HOURS: f64 = 672.0;
+/// Where nothing is known of the time.
+const USUAL_HOURS: f64 = 24.0;
+/// How often another machine is tried.
+const FALLBACKS: usize = 3;
+/// A machine is billed while it fetches container and data, too.
+const START_SECONDS: u64 = 300;
+
+/// What a container takes as a base, for the refusals below.
+pub enum Asked {
+    Local,
+    Container(Route),
+    JumpStart,
+}
+
+impl Where {
+    /// # Errors
+    /// Of the field `place`, `base_model`.
+    pub fn asked(&self, base: &Base) -> Result<Asked, FieldError> {
+        let jumpstart = matches!(base.base, BaseModel::JumpStart { .. });
+        let wrong = |message: String| Err(FieldError::new("place", message));
+        match (self.place.as_str(), jumpstart) {
+            ("" | "jumpstart", true) => Ok(Asked::JumpStart),
+            (_, true) => wrong(format!("{} is a JumpStart model: choose JumpStart.", base.name)),
+            ("jumpstart", false) => {
+                Err(FieldError::new("base_model", "Choose a JumpStart model from its catalogue."))
+            }
+            ("" | "local", false) => match base.base {
+                BaseModel::Hub { .. } => wrong(format!(
+                    "{} is fetched from the Hugging Face Hub by a container: choose SageMaker with the Hugging Face container.",
+                    base.name
+                )),
+                _ => Ok(Asked::Local),
+            },
+            ("image", false) => match base.base {
+                BaseModel::Hub { .. } => wrong(
+                    "Our own image trains what this machine can: choose the Hugging Face container."
+                        .to_owned(),
+                ),
+                _ => Ok(Asked::Container(Route::Image)),
+            },
+            ("script", false) => match base.base {
+                BaseModel::Nano => Err(FieldError::new(
+                    "base_model",
+                    "The Hugging Face container needs a model to start from; nano is made by our own engine. Choose another model, or our own image.",
+                )),
+                _ => Ok(Asked::Container(Route::Script)),
+            },
+            (other, false) => wrong(format!(
+                "There is no place called \"{}\": it is local, image, script or jumpstart.",
+                other.chars().take(40).collect::<String>()
+            )),
+        }
+    }
+}
+
+/// What the plan reckons with.
+pub struct Load {
+    /// Operations of the whole run, where they are known.
+    pub flops: Option<f64>,
+    /// Where the engine itself runs: seconds on this machine.
+    pub seconds_here: Option<u64>,
+    /// Of base model and data.
+    pub bytes: u64,
+}
+
+impl Cloud {
+    /// # Errors
+    /// `Refused` where SageMaker is not set up.
+    pub fn check(&self) -> ServiceResult<()> {
+        match &self.missing {
+            None => Ok(()),
+            Some(why) => Err(ServiceError::refused(
+                "aws_not_configured",
+                format!("Nothing can run on SageMaker yet. {why}"),
+                "Ask your administrator; docs/AWS_SETUP.md has each step.",
+            )),
+        }
+    }
+
+    /// Everything that is decided about a run there. The seconds it is expected to take come with it.
+    ///
+    /// # Errors
+    /// Of the fields `instance_type`, `fallback_instance_types`, `max_hours`, `spot`, `place`.
+    pub async fn spec(
+        &self,
+        asked: &Where,
+        route: Route,
+        allowed: Option<&[String]>,
+        load: &Load,
+    ) -> ServiceResult<(CloudSpec, Option<u64>)> {
+        let mut errors = Vec::new();
+        if route == Route::Image && !self.own_image {
+            errors.push(FieldError::new(
+                "place",
+                "No image of our own is set up (SAGEMAKER_TRAINING_IMAGE). Choose the Hugging Face container.",
+            ));
+        }
+        let jumpstart = matches!(route, Route::JumpStart { .. });
+        if asked.spot && jumpstart {
+            errors.push(FieldError::new(
+                "spot",
+                "JumpStart's scripts write no checkpoints, so an interrupted run would begin anew each time. Leave spot off.",
+            ));
+        }
+        let usage = if asked.spot { Usage::SpotTraining } else { Usage::Training };
+        let kind = match InstanceType::parse(&asked.instance_type, usage) {
+            Ok(kind) if allowed.is_none_or(|types| types.iter().any(|one| one == kind.name)) => Some(kind),
+            Ok(kind) => {
+                errors.push(FieldError::new(
+                    "instance_type",
+                    format!(
+                        "This model does not train on {}. It trains on {}.",
+                        kind.name,
+                        allowed.unwrap_or_default().join(", ")
+                    ),
+                ));
+                None
+            }
+            Err(error) => {
+                errors.push(error);
+                None
+            }
+        };
+        let fallback = match kind {
+            Some(kind) => fallback(asked, kind, usage, allowed).unwrap_or_else(|error| {
+                errors.push(error);
+                Vec::new()
+            }),
+            None => Vec::new(),
+        };
+        let seconds = kind.and_then(|kind| expected(kind, load, &route));
+        let max_runtime_seconds = match hours(&asked.max_hours, seconds) {
+            Ok(hours) => (hours * 3600.0).round() as u64,
+            Err(error) => {
+                errors.push(error);
+                0
+            }
+        };
+        let (Some(kind), true) = (kind, errors.is_empty()) else {
+            return Err(ServiceError::Invalid(errors));
+        };
+        let mut prices = BTreeMap::new();
+        let mut as_of = None;
+        for name in std::iter::once(kind.name).chain(fallback.iter().map(String::as_str)) {
+            let quote = self.prices.per_hour(name, usage).await;
+            if let Some(price) = quote.per_hour {
+                prices.insert(name.to_owned(), price);
+                as_of = Some(quote.as_of);
+            }
+        }
+        let estimate = prices
+            .get(kind.name)
+            .zip(seconds)
+            .map(|(price, seconds)| price.for_seconds(seconds.min(max_runtime_seconds), 1));
+        let spec = CloudSpec {
+            route,
+            layout: None,
+            instance_type: kind.name.to_owned(),
+            instance_count: 1,
+            volume_gb: volume(load.bytes),
+            max_runtime_seconds,
+            spot: asked.spot,
+            fallback,
+            prices,
+            prices_as_of: as_of,
+            estimate,
+            licence_accepted: false,
+        };
+        Ok((spec, seconds))
+    }
+
+    /// What the account's quotas say against this machine; nothing where they can't be read.
+    pub async fn doubt(&self, spec: &CloudSpec) -> Option<String> {
+        let usage = if spec.spot { Usage::SpotTraining } else { Usage::Training };
+        let quota = self.quotas.limit(&spec.instance_type, usage).await.ok()??;
+        (quota.limit < f64::from(spec.instance_count)).then(|| {
+            format!(
+                "Your AWS account may run {} of these: its quota \"{}\". Ask for more at {}, or choose another type.",
+                quota.limit, quota.name, quota.url
+            )
+        })
+    }
+
+    /// The JumpStart model of this id as the catalogue has it now.
+    pub async fn model(&self, id: &str) -> ServiceResult<Model> {
+        match self.catalogue.model(id, None).await {
+            Ok(found) => Ok(found.model),
+            Err(CatalogueError::Unknown) => Err(ServiceError::invalid(
+                "base_model",
+                "JumpStart has no such model. Choose one from its catalogue.",
+            )),
+            Err(CatalogueError::Unusable(why)) => Err(ServiceError::invalid("base_model", why)),
+            Err(CatalogueError::NoAnswer(why)) => Err(ServiceError::refused(
+                "aws_no_answer",
+                format!("JumpStart's catalogue can't be asked: {why}"),
+                "Try again in a minute.",
+            )),
+        }
+    }
+}
+
+/// How the model is to be told to read rows of this kind.
+///
+/// # Errors
+/// Of the field `dataset`.
+pub fn layout(model: &Model, kind: Kind) -> Result<DataLayout, FieldError> {
+    let wanted = match kind {
+        Kind::Text => DataLayout::Text,
+        Kind::Chat => DataLayout::Chat,
+        Kind::Completion => DataLayout::Instruction,
+    };
+    let layouts = model.layouts();
+    if layouts.contains(&wanted) {
+        return Ok(wanted);
+    }
+    let takes: Vec<&str> = layouts.into_iter().map(DataLayout::label).collect();
+    Err(FieldError::new(
+        "dataset",
+        if takes.is_empty() {
+            format!("It is not known how {} wants its data. Choose another model.", model.name)
+        } else {
+            format!("{} does not learn from data of this kind. It takes: {}.", model.name, takes.join(", "))
+        },
+    ))
+}
+
+/// Has this person accepted the licence of this very version?
+pub async fn accepted(store: &dyn Store, actor: &Actor, model: &Model) -> ServiceResult<bool> {
+    let accepted = store.accepted_licences(&actor.user.id).await?;
+    Ok(accepted.iter().any(|one| one.model == model.id && one.version == model.version))
+}
+
+fn fallback(
+    asked: &Where,
+    kind: &'static InstanceType,
+    usage: Usage,
+    allowed: Option<&[String]>,
+) -> Result<Vec<String>, FieldError> {
+    let may = |name: &str| allowed.is_none_or(|types| types.iter().any(|one| one == name));
+    if asked.fallback.trim() == "auto" {
+        let fitting = kind.fitting_instead(usage).map(|other| other.name).filter(|name| may(name));
+        return Ok(fitting.take(FALLBACKS).map(str::to_owned).collect());
+    }
+    let mut names = Vec::new();
+    for name in asked.fallback.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let wrong = |message: String| FieldError::new("fallback_instance_types", message);
+        let other = InstanceType::parse(name, usage).map_err(|error| wrong(error.message))?;
+        if !may(other.name) {
+            return Err(wrong(format!("This model does not train on {}.", other.name)));
+        }
+        if other.name != kind.name && !names.iter().any(|one| one == other.name) {
+            names.push(other.name.to_owned());
+        }
+    }
+    match names.len() {
+        0..=5 => Ok(names),
+        _ => Err(FieldError::new("fallback_instance_types", "Name at most five other instance types.")),
+    }
+}
+
+/// Seconds on this machine's like, getting ready included; `None` where nothing is known.
+fn expected(kind: &InstanceType, load: &Load, route: &Route) -> Option<u64> {
+    let seconds = match (route, kind.training_flops_per_second(), load.flops) {
+        // Our own engine runs on processors only, about as fast on theirs as on ours.
+        (Route::Image, ..) => load.seconds_here?,
+        (_, Some(speed), Some(flops)) => (flops / speed).ceil() as u64,
+        _ => return None,
+    };
+    Some(seconds + START_SECONDS)
+}
+
+/// The limit of the time, in hours.
+fn hours(text: &str, expected: Option<u64>) -> Result<f64, FieldError> {
+    if text.trim().is_empty() {
+        // Three times what is expected: a limit, not a guess.
+        let hours = expected.map_or(USUAL_HOURS, |seconds| (seconds as f64 * 3.0 / 3600.0).ceil());
+        return Ok(hours.clamp(1.0, MAX_HOURS));
+    }
+    let hours = text.trim().parse::<f64>().ok().filter(|hours| (0.1..=MAX_HOURS).contains(hours));
+    hours.ok_or_else(|| {
+        FieldError::new("max_hours", "The longest run is a number of hours from 0.1 to 672 (28 days).")
+    })
+}
+
+/// Room for the model, its checkpoints and the data.
+fn volume(bytes: u64) -> u32 {
+    let gb = bytes.saturating_mul(8) / 1_000_000_000 + 30;
+    u32::try_from(gb.min(1024)).unwrap_or(1024)
+}
+
+/// The number of weights that a model's name tells (`…-7b`, `SmolLM2-135M`); `None` where it tells none.
+pub fn parameters_by_name(name: &str) -> Option<u64> {
+    let lower = name.to_lowercase();
+    lower.split(['-', '_', '/', ' ']).rev().find_map(|word| {
+        let (number, unit) = word.split_at(word.len().checked_sub(1)?);
+        let scale = match unit {
+            "b" => 1e9,
+            "m" => 1e6,
+            _ => return None,
+        };
+        let number: f64 = number.parse().ok().filter(|number| (0.01..=2000.0).contains(number))?;
+        Some((number * scale) as u64)
+    })
+}
+
+/// The settings that are for SageMaker, from a job that ran there: for a filled-in form.
+pub fn of_spec(request: &mut Request, spec: &CloudSpec) {
+    request.place = Where {
+        place: match spec.route {
+            Route::Image => "image",
+            Route::Script => "script",
+            Route::JumpStart { .. } => "jumpstart",
+        }
+        .to_owned(),
+        instance_type: spec.instance_type.clone(),
+        fallback: spec.fallback.join(","),
+        spot: spec.spot,
+        max_hours: (spec.max_runtime_seconds as f64 / 3600.0).to_string(),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_sizes() {
+        for (name, size) in [
+            ("meta-textgeneration-llama-2-7b", Some(7_000_000_000)),
+            ("meta-textgeneration-llama-3-1-70b", Some(70_000_000_000)),
+            ("HuggingFaceTB/SmolLM2-135M", Some(135_000_000)),
+            ("Qwen/Qwen2.5-0.5B-Instruct", Some(500_000_000)),
+            ("huggingface-text2text-flan-t5-base", None),
+            ("gpt2", None),
+            ("", None),
+        ] {
+            assert_eq!(parameters_by_name(name), size, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_time_is_the_persons_or_follows_the_estimate() {
+        assert_eq!(hours("", None).unwrap(), 24.0);
+        assert_eq!(hours("", Some(600)).unwrap(), 1.0);
+        assert_eq!(hours("", Some(7200)).unwrap(), 6.0);
+        assert_eq!(hours(" 2.5 ", None).unwrap(), 2.5);
+        for wrong in ["0", "-1", "673", "x", "NaN", "inf"] {
+            assert_eq!(hours(wrong, None).unwrap_err().field, "max_hours", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn other_machines_fit_and_are_allowed() {
+        let kind = InstanceType::find("ml.g5.12xlarge").unwrap();
+        let chosen = |text: &str, allowed: Option<&[String]>| {
+            let asked = Where { fallback: text.to_owned(), ..Where::default() };
+            fallback(&asked, kind, Usage::Training, allowed)
+        };
+        assert_eq!(chosen("", None).unwrap(), Vec::<String>::new());
+        assert_eq!(chosen("auto", None).unwrap().len(), 3);
+        let allowed = ["ml.g5.48xlarge".to_owned()];
+        assert_eq!(chosen("auto", Some(&allowed)).unwrap(), allowed);
+        assert_eq!(chosen("ml.g5.48xlarge, ml.g5.48xlarge", None).unwrap(), allowed);
+        assert!(chosen("ml.g5.24xlarge", Some(&allowed)).is_err());
+        assert!(chosen("ml.g5.large", None).unwrap_err().message.contains("ml.g5.xlarge"));
+    }
+}

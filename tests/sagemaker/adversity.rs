@@ -1,0 +1,1 @@
+//! Lost answers, broken networks, kills.

@@ -1,0 +1,1 @@
+//! Stops, failures, other machines.

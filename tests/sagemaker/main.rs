@@ -1,0 +1,17 @@
+//! Jobs on SageMaker, from the API to the model: the program itself, led by the SDK's own variables to moto (S3, logs)
+//! and to the SageMaker of `tests/aws/fake_sagemaker`, which really runs what the training containers would run.
+//!
+//! - [`server`] the program under test       - [`routes`] the three ways to train
+//! - [`endings`] stops, failures, machines   - [`adversity`] lost answers, broken networks, kills
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+#[path = "../support/fake_sagemaker.rs"]
+mod fake_sagemaker;
+#[path = "../support/moto.rs"]
+mod moto;
+
+mod adversity;
+mod endings;
+mod routes;
+mod server;

@@ -235,8 +235,7 @@ impl Endpoints {
 
     /// How JumpStart hosts what the model was tuned from, on this machine or on its usual one.
     async fn recipe(&self, model: &Model, instance_type: Option<&str>) -> ServiceResult<Option<Recipe>> {
-        let (BaseModel::JumpStart { id }, Some(recipes)) = (&model.base, &self.parts.outside.recipes)
-        else {
+        let (BaseModel::JumpStart { id }, Some(recipes)) = (&model.base, &self.parts.outside.recipes) else {
             return Ok(None);
         };
         let job = self.parts.store.job(&model.job_id).await?;

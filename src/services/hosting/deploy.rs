@@ -158,6 +158,7 @@ impl Endpoints {
             ended_at: None,
             id,
         };
+        let _turn = self.parts.costs.turn().await;
         self.check_budget(actor, &endpoint).await?;
         let audit = actor.audit(now, "endpoint.create", endpoint.id.as_str());
         match self.parts.store.create_endpoint(&endpoint, &audit).await {

@@ -9,7 +9,6 @@ use crate::{
 use llm_tuner::{
     domain::{account::Email, model::Model},
     services::hosting::Outside,
-    store::{Accounts as _, Models as _},
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};

@@ -24,6 +24,9 @@ pub enum StorageError {
     /// More came than was allowed; nothing was kept.
     #[error("the object is larger than {0} bytes")]
     TooLarge(u64),
+    /// Nobody answered, or only to say that they can't just now; worth asking again.
+    #[error("file storage does not answer: {0}")]
+    Unavailable(String),
     #[error("file storage failed: {0}")]
     Io(String),
 }

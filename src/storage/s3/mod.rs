@@ -293,6 +293,7 @@ where
     let failure = Failure::of(&error);
     match failure.code() {
         Some("NoSuchKey" | "NotFound" | "NoSuchUpload") => StorageError::NotFound,
+        _ if failure.may_pass() => StorageError::Unavailable(failure.to_string()),
         _ => StorageError::Io(failure.to_string()),
     }
 }

@@ -101,6 +101,9 @@ impl Config {
         }
         let trusted_proxies = reader.proxies();
         let aws = AwsSettings::read(&mut reader);
+        if base_url.as_ref().is_some_and(|url| url.scheme() == "https") {
+            aws.refuse_plain_endpoints(&mut reader.mistakes);
+        }
         match (site_addr, base_url, database, max_upload_bytes, max_parallel_jobs) {
             (
                 Some(site_addr),
@@ -321,6 +324,16 @@ mod tests {
             ("SAGEMAKER_INSTALLATION", "a b"),
         ];
         assert_eq!(read(&wrong).unwrap_err().0.len(), wrong.len());
+    }
+
+    #[test]
+    fn another_address_for_aws_is_encrypted_in_production() {
+        let plain = ("AWS_ENDPOINT_URL_S3", "http://minio:9000");
+        let secure = ("BASE_URL", "https://tuner.example.com");
+        assert_eq!(read(&[plain]).unwrap().aws.endpoints.len(), 1);
+        let mistakes = read(&[plain, secure]).unwrap_err().to_string();
+        assert!(mistakes.contains("AWS_ENDPOINT_URL_S3") && mistakes.contains("https://"), "{mistakes}");
+        assert!(read(&[("AWS_ENDPOINT_URL_S3", "https://minio"), secure]).is_ok());
     }
 
     #[test]

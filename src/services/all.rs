@@ -3,6 +3,7 @@
 use super::{
     accounts::Accounts,
     catalogue::ModelCatalogue,
+    checkup::Checkups,
     context::{Actor, Environment},
     costs::Costs,
     datasets::{self, Datasets},
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     backends::{
+        account::Account,
         catalogue::Catalogue,
         prices::{Prices, Quotas},
     },
@@ -36,6 +38,7 @@ pub struct Elsewhere {
     pub prices: Arc<dyn Prices>,
     pub quotas: Arc<dyn Quotas>,
     pub hosting: hosting::Outside,
+    pub account: Arc<dyn Account>,
 }
 
 /// All services, built once.
@@ -49,6 +52,7 @@ pub struct Services {
     pub catalogue: ModelCatalogue,
     pub endpoints: Endpoints,
     pub costs: Arc<Costs>,
+    pub checkups: Checkups,
     /// Tells who waits for news of a job.
     pub hub: JobHub,
     /// Cancelled when the server ends: open streams watch it.
@@ -68,6 +72,8 @@ impl Services {
     ) -> Self {
         let hub = JobHub::default();
         let costs = Arc::new(Costs::new(store.clone(), elsewhere.prices.clone(), env.clone()));
+        let prices = elsewhere.prices.clone();
+        let checkups = Checkups::new(store.clone(), elsewhere.account, prices, env.clone());
         let cache = config.data_dir.join("cache/models");
         Self {
             training: Training::new(
@@ -97,6 +103,7 @@ impl Services {
                 costs.clone(),
             ),
             costs,
+            checkups,
             accounts: Accounts::new(store.clone(), env.clone(), config.registration),
             datasets: Datasets::new(
                 store.clone(),

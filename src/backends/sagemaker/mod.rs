@@ -17,8 +17,10 @@
 //! - [`look`] how it stands     - [`logs`] what it says, from CloudWatch         - [`failure`] AWS's words, made plain
 //! - [`metrics`] figures in the lines of others' scripts, [`jumpstart`] its models
 //! - [`prices`], [`quotas`] what machines cost and how many may run; [`remembered`] keeps a slow service's answers
+//! - [`account`] tries what the server may do there
 //! - [`names`] names and places - [`package`] the script for Hugging Face's containers
 
+pub mod account;
 pub mod failure;
 pub mod hosting;
 pub mod jumpstart;

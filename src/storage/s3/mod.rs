@@ -17,8 +17,6 @@ mod partial;
 mod permissions;
 mod reading;
 
-pub use permissions::Tried;
-
 use super::{ByteStream, ObjectMeta, Storage, StorageError, StorageResult, key};
 use crate::aws::Failure;
 use async_trait::async_trait;

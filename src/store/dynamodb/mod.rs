@@ -23,6 +23,7 @@
 //!
 //! A page of a list is its entries, then their rows: a row that changes in between shows as it is afterwards.
 //!
+//! - `permissions`: tries what the server must be allowed to do.
 //! - `schema`: makes the tables. `item`, `tables`: attributes, names and keys. `reading`, `transaction`: every call.
 //! - `error`: what DynamoDB's errors mean; throttling and conflicts are waited for, for some seconds at most.
 //! - `accounts`, `sessions`, `datasets`, `uploads`, `jobs`, `models`, `costs`, `endpoints`, `licences`, `audit`: the
@@ -43,6 +44,7 @@ mod large;
 mod licences;
 mod lists;
 mod models;
+mod permissions;
 mod reading;
 mod schema;
 mod sessions;

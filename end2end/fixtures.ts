@@ -3,6 +3,7 @@
  * every test fails on what a person would find in the browser's console.
  */
 import { test as base, expect } from '@playwright/test';
+import { Aws } from './aws';
 import { Server } from './server';
 
 /** What the pages of a test complained about. */
@@ -37,8 +38,19 @@ type Fixtures = Options & {
 /** The one server of a worker, and the file and settings that it belongs to. */
 type Current = { key?: string; server?: Server };
 
-export const test = base.extend<Fixtures, { current: Current }>({
+export const test = base.extend<Fixtures, { current: Current; aws: Aws }>({
   serverEnv: [{}, { option: true }],
+
+  // Started for the first test that asks for it:
+  // `test.use({ serverEnv: async ({ aws }, use) => use(aws.environment()) })`.
+  aws: [
+    async ({}, use) => {
+      const aws = await Aws.start();
+      await use(aws);
+      await aws.stop();
+    },
+    { scope: 'worker' },
+  ],
 
   current: [
     async ({}, use) => {

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 
 /** The target directory of a build by hand; `cargo xtask test` says where its own lies. */
 const target = resolve(import.meta.dirname, '..', process.env.CARGO_TARGET_DIR ?? 'target');
-const binary = process.env.LLM_TUNER_BIN ?? join(target, 'debug/llm-tuner');
+export const binary = process.env.LLM_TUNER_BIN ?? join(target, 'debug/llm-tuner');
 const site = process.env.LLM_TUNER_SITE ?? join(target, 'site');
 
 export class Server {

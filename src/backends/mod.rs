@@ -70,6 +70,12 @@ impl From<RunStatus> for Look {
     }
 }
 
+/// Where the files of a job lie that runs elsewhere: `s3://…`
+pub trait Folders: Send + Sync {
+    fn training_data(&self, job: &Job) -> String;
+    fn output(&self, job: &Job) -> String;
+}
+
 /// Where a result lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Artifact {

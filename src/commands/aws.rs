@@ -2,6 +2,7 @@
 
 use crate::{
     backends::{
+        Folders,
         account::Account,
         catalogue::Catalogue,
         prices::Prices,
@@ -35,6 +36,7 @@ pub fn elsewhere(config: &Config, sdk: Option<&SdkConfig>, clock: Arc<dyn Clock>
             Elsewhere {
                 missing: None,
                 own_image,
+                folders: place(config).map(|place| Arc::new(place) as Arc<dyn Folders>),
                 catalogue: catalogue.clone(),
                 prices: prices.clone(),
                 quotas: quotas::new(sdk, clock),
@@ -47,6 +49,7 @@ pub fn elsewhere(config: &Config, sdk: Option<&SdkConfig>, clock: Arc<dyn Clock>
             Elsewhere {
                 catalogue: Arc::new(Shipped::new("us-east-1", format!("SageMaker is not set up. {why}"))),
                 own_image,
+                folders: None,
                 hosting: Outside::none(why.clone()),
                 prices: prices::listed(),
                 quotas: quotas::unknown(),
@@ -99,6 +102,14 @@ fn hosting(
     }
 }
 
+/// The part of the bucket that is ours.
+fn place(config: &Config) -> Option<Place> {
+    match &config.storage {
+        StorageLocation::S3 { bucket, prefix } => Some(Place::new(bucket, prefix)),
+        StorageLocation::Disk(_) => None,
+    }
+}
+
 /// The backend for jobs on SageMaker; `None` where it is not set up.
 pub fn backend(
     config: &Config,
@@ -107,9 +118,7 @@ pub fn backend(
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
 ) -> Result<Option<SageMakerBackend>, crate::backends::BackendError> {
-    let (Some(sdk), None, StorageLocation::S3 { bucket, prefix }) =
-        (sdk, &elsewhere.missing, &config.storage)
-    else {
+    let (Some(sdk), None, Some(place)) = (sdk, &elsewhere.missing, place(config)) else {
         return Ok(None);
     };
     let backend = SageMakerBackend::new(
@@ -117,7 +126,7 @@ pub fn backend(
         config.aws.clone(),
         storage,
         elsewhere.catalogue.clone(),
-        Place::new(bucket, prefix),
+        place,
         config.data_dir.join("jobs-on-sagemaker"),
         clock,
     )?;

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     backends::{
+        Folders,
         account::Account,
         catalogue::Catalogue,
         prices::{Prices, Quotas},
@@ -34,6 +35,8 @@ pub struct Elsewhere {
     pub missing: Option<String>,
     /// Is there an image of our own to train with?
     pub own_image: bool,
+    /// Where the files of jobs lie that run there.
+    pub folders: Option<Arc<dyn Folders>>,
     pub catalogue: Arc<dyn Catalogue>,
     pub prices: Arc<dyn Prices>,
     pub quotas: Arc<dyn Quotas>,
@@ -86,6 +89,7 @@ impl Services {
                 Cloud {
                     missing: elsewhere.missing,
                     own_image: elsewhere.own_image,
+                    folders: elsewhere.folders,
                     prices: elsewhere.prices,
                     costs: costs.clone(),
                     quotas: elsewhere.quotas,

@@ -5,6 +5,7 @@ use llm_tuner::{
     backends::{
         catalogue::Catalogue,
         local::{LocalBackend, LocalSettings},
+        sagemaker::names::Place,
     },
     config::Config,
     domain::time::{Clock, Instant},
@@ -95,6 +96,15 @@ impl TestApp {
         let catalogue = catalogue(clock.clone());
         let change = move |elsewhere: &mut Elsewhere| elsewhere.catalogue = catalogue;
         Self::of(tempfile::tempdir().unwrap(), &[], clock, change).await
+    }
+
+    /// As if SageMaker were set up, with the models that ship with the program: jobs are queued, and nobody runs them.
+    pub async fn that_queues_for_sagemaker() -> Self {
+        let change = |elsewhere: &mut Elsewhere| {
+            elsewhere.missing = None;
+            elsewhere.folders = Some(Arc::new(Place::new("bucket", "team")));
+        };
+        Self::of(tempfile::tempdir().unwrap(), &[], Arc::default(), change).await
     }
 
     async fn on(folder: tempfile::TempDir, settings: &[(&str, &str)]) -> Self {

@@ -22,6 +22,7 @@ mod make;
 mod moto;
 mod resumable;
 mod resume;
+mod sagemaker;
 mod sessions;
 #[path = "../support/tight.rs"]
 mod tight;

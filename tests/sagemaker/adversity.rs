@@ -1,6 +1,9 @@
 //! Lost answers, broken networks, kills.
 
-use super::server::{IMAGE, Server};
+use super::{
+    proxy::Line,
+    server::{IMAGE, Server},
+};
 use rand::Rng as _;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -43,42 +46,78 @@ async fn a_name_that_somebody_else_took_is_not_ours() {
     assert!(job["failure_reason"].as_str().unwrap().contains("not ours"), "{job}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_aws_does_the_site_answers_and_the_job_goes_on() {
+/// AWS does this to every call about training jobs until the page says so; then it is well again.
+async fn goes_on_after(fault: Value) {
     let server = Server::start().await;
     quick(&server).await;
+    for operation in ["CreateTrainingJob", "DescribeTrainingJob"] {
+        let mut all = fault.clone();
+        all["op"] = json!(operation);
+        all["times"] = json!(1_000_000);
+        server.aws.fault(all).await;
+    }
+    let name = server.train(body(&server).await).await;
+    // AWS is asked several times before the page says that it does not answer; meanwhile everything else goes on.
+    server.until(&name, |job| job["message"].as_str().unwrap().contains("It is asked again")).await;
+    for page in ["/", "/training", "/models", "/costs", "/api/training-jobs", "/api/health"] {
+        let (status, _) = server.call(Method::GET, page, None).await;
+        assert!(status.is_success(), "{page}");
+    }
+    let (status, page) = server.call(Method::GET, &format!("/training/{name}"), None).await;
+    assert!(status.is_success() && page.to_string().contains("It is asked again"));
+    server.aws.mend().await;
+    assert_eq!(server.over(&name).await["status"], "Completed", "{fault}");
+    assert_eq!(server.requests("CreateTrainingJob").await.len(), 1, "{fault}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_on_after_calls_that_hang() {
+    goes_on_after(json!({ "hang": true })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_on_after_garbage() {
+    goes_on_after(json!({ "status": 500, "body": "garbage" })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_on_after_throttling() {
+    goes_on_after(json!({ "error": "ThrottlingException" })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_goes_on_after_answers_that_break_off() {
+    goes_on_after(json!({ "drop_after_accept": true })).await;
+}
+
+/// The bucket is not to be reached, at the job's beginning and at its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_does_not_answer_is_waited_for() {
+    let (server, line) = Server::behind_a_line().await;
+    quick(&server).await;
     let body = body(&server).await;
-    for fault in [
-        json!({ "hang": true }),
-        json!({ "status": 500, "body": "garbage" }),
-        json!({ "error": "ThrottlingException" }),
-        json!({ "error": "ServiceUnavailable" }),
-        json!({ "drop_after_accept": true }),
-    ] {
-        for operation in ["CreateTrainingJob", "DescribeTrainingJob"] {
-            let mut all = fault.clone();
-            all["op"] = json!(operation);
-            all["times"] = json!(1_000_000);
-            server.aws.fault(all).await;
-        }
-        let name = server.train(body.clone()).await;
-        // AWS is asked several times before the page says that it does not answer; meanwhile everything else goes on.
-        let silent = |job: &Value| job["message"].as_str().unwrap().contains("It is asked again");
-        server.until(&name, silent).await;
-        for page in ["/", "/training", "/models", "/api/training-jobs", "/api/health"] {
-            let (status, _) = server.call(Method::GET, page, None).await;
-            assert!(status.is_success(), "{page}");
-        }
-        server.call(Method::GET, &format!("/training/{name}"), None).await;
-        server.aws.mend().await;
-        assert_eq!(server.over(&name).await["status"], "Completed", "{fault}");
+    // Its tokens are counted while the bucket is there.
+    server.post("/api/training-plan", body.clone()).await;
+    line.set(Line::Cut);
+    let name = server.train(body.clone()).await;
+    server.until(&name, |job| job["message"].as_str().unwrap().contains("tried again")).await;
+    for page in ["/", "/data", "/training", "/models", "/api/health"] {
+        let (status, _) = server.call(Method::GET, page, None).await;
+        assert!(status.is_success(), "{page}");
     }
-    let mut made = BTreeMap::new();
-    for request in server.requests("CreateTrainingJob").await {
-        *made.entry(request["TrainingJobName"].to_string()).or_insert(0) += 1;
-    }
-    assert_eq!(made.len(), 5, "{made:?}");
-    assert!(made.values().all(|count| *count == 1), "{made:?}");
+    line.set(Line::Open);
+    assert_eq!(server.over(&name).await["status"], "Completed");
+
+    let name = server.train(body).await;
+    server.until(&name, |job| job["job_arn"].is_string()).await;
+    line.set(Line::Cut);
+    server.aws.until(&name, "Completed").await;
+    // It is over there; here it can't be, before the model is seen.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(server.job(&name).await["status"], "InProgress");
+    line.set(Line::Open);
+    let job = server.over(&name).await;
+    assert!(job["status"] == "Completed" && job["model_id"].is_string(), "{job}");
 }
 
 /// Kills at random moments around the call that makes a job. `LLM_TUNER_KILLS=500` for the long run.

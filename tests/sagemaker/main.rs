@@ -13,6 +13,10 @@ mod fake_sagemaker;
 #[path = "../support/moto.rs"]
 mod moto;
 
+#[path = "../support/proxy.rs"]
+#[expect(dead_code, reason = "shared with other test programs, and each uses a part")]
+mod proxy;
+
 mod adversity;
 mod endings;
 mod routes;

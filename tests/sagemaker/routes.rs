@@ -187,3 +187,53 @@ async fn a_jumpstart_model_needs_its_licence_and_trains_by_its_own_settings() {
     let models = server.get("/api/models").await;
     assert_eq!(models["models"][0]["job_name"], json!(name), "{models}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_seeds_body_is_enough_for_a_jumpstart_model_and_for_nano() {
+    let server = Server::start().await;
+    place_script(&server).await;
+    server.numbers().await;
+    server.post(&format!("/api/jumpstart-models/{LLAMA}/licence"), json!({ "version": "3.0.0" })).await;
+    let started = server
+        .post(
+            "/api/sagemaker-training",
+            json!({
+                "base_model": "llama-2-7b", "files": ["numbers.jsonl"], "instance_type": "ml.g5.12xlarge",
+                "hyperparameters": { "epochs": 2, "learning_rate": 0.0001, "batch_size": 4 },
+            }),
+        )
+        .await;
+    let name = started["job_name"].as_str().unwrap();
+    let job = server.over(name).await;
+    assert_eq!(job["status"], "Completed", "{job}\n{:?}", server.log(name).await);
+    assert!(job["job_arn"].as_str().unwrap().ends_with(name), "{job}");
+    let request = server.requests("CreateTrainingJob").await.pop().unwrap();
+    assert_eq!(request["HyperParameters"]["epoch"], "\"2\"");
+    assert_eq!(request["HyperParameters"]["per_device_train_batch_size"], "\"4\"");
+    // What the answer promised is where AWS was told to read and to write.
+    let inputs = request["InputDataConfig"].as_array().unwrap();
+    let read: Vec<_> =
+        inputs.iter().map(|one| one["DataSource"]["S3DataSource"]["S3Uri"].as_str().unwrap()).collect();
+    let promised = started["training_data_s3_uri"].as_str().unwrap();
+    assert!(read.iter().any(|uri| uri.starts_with(promised)), "{promised}: {read:?}");
+    let output = request["OutputDataConfig"]["S3OutputPath"].as_str().unwrap();
+    assert_eq!(
+        output.trim_end_matches('/'),
+        started["output_s3_uri"].as_str().unwrap().trim_end_matches('/')
+    );
+
+    let started = server
+        .post(
+            "/api/sagemaker-training",
+            json!({
+                "base_model": "nano", "files": ["numbers.jsonl"], "instance_type": "ml.m5.xlarge",
+                "hyperparameters": { "max_steps": 4, "batch_size": 4 },
+            }),
+        )
+        .await;
+    let name = started["job_name"].as_str().unwrap();
+    let job = server.over(name).await;
+    assert_eq!(job["status"], "Completed", "{job}\n{:?}", server.log(name).await);
+    let request = server.requests("CreateTrainingJob").await.pop().unwrap();
+    assert_eq!(request["AlgorithmSpecification"]["TrainingImage"], IMAGE);
+}

@@ -1,6 +1,6 @@
 //! The program under test, with a person signed in.
 
-use super::{bucket, fake_sagemaker::FakeSageMaker, moto::python};
+use super::{bucket, fake_sagemaker::FakeSageMaker, moto::python, proxy::Proxy};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use std::{
@@ -35,8 +35,20 @@ impl Server {
         Self::with(&[]).await
     }
 
+    /// The server reaches S3 through this line; the training machines do without it.
+    pub async fn behind_a_line() -> (Self, Proxy) {
+        let aws = FakeSageMaker::start();
+        let line = Proxy::to(aws.moto.url.trim_start_matches("http://").parse().unwrap()).await;
+        let address = format!("http://{}", line.address);
+        (Self::on(aws, &[("AWS_ENDPOINT_URL_S3", &address)]).await, line)
+    }
+
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        let aws = Arc::new(FakeSageMaker::start());
+        Self::on(FakeSageMaker::start(), settings).await
+    }
+
+    async fn on(aws: FakeSageMaker, settings: &[(&str, &str)]) -> Self {
+        let aws = Arc::new(aws);
         let bucket = bucket::fresh(&aws.moto).await;
         let folder = tempfile::tempdir().unwrap();
         write_site(folder.path());

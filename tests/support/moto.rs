@@ -7,8 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-const SERVER: &str = include_str!("moto_server.py");
-
 /// The Python that `cargo xtask test` installs; by hand, whatever `LLM_TUNER_TEST_PYTHON` names.
 pub fn python() -> String {
     std::env::var("LLM_TUNER_TEST_PYTHON").unwrap_or_else(|_| {
@@ -26,7 +24,8 @@ pub struct Moto {
 impl Moto {
     pub fn start() -> Self {
         let mut process = Command::new(python())
-            .args(["-c", SERVER, "-H", "127.0.0.1", "-p", "0"])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/moto_server.py"))
+            .args(["-H", "127.0.0.1", "-p", "0"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

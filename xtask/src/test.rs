@@ -210,6 +210,7 @@ fn playwright(workspace: &Workspace, server: &Path, rest: &[String]) -> Result<O
         .env("LLM_TUNER_BIN", server)
         .env("LLM_TUNER_SITE", workspace.site())
         .env("CHROMIUM", setup::chromium()?)
+        .env("LLM_TUNER_TEST_PYTHON", setup::python(workspace)?)
         .env("PLAYWRIGHT_JSON_OUTPUT_FILE", &results);
     let status = playwright.status().context("cannot start Playwright")?;
     let count = fs::read_to_string(&results).ok().and_then(|json| count_in_playwright(&json));

@@ -1,8 +1,11 @@
 //! What a job is called on AWS, and where its things lie in the bucket.
 
-use crate::domain::{
-    ids::{JobId, UserId},
-    job::Job,
+use crate::{
+    backends::Folders,
+    domain::{
+        ids::{JobId, UserId},
+        job::Job,
+    },
 };
 
 /// SageMaker's limit.
@@ -59,6 +62,15 @@ impl Place {
     /// The key of an object of ours.
     pub fn key(&self, uri: &str) -> Option<String> {
         uri.strip_prefix(&self.start).filter(|key| !key.is_empty()).map(str::to_owned)
+    }
+}
+
+impl Folders for Place {
+    fn training_data(&self, job: &Job) -> String {
+        format!("{}/", self.uri(&inputs(&job.user_id, &job.id)))
+    }
+    fn output(&self, job: &Job) -> String {
+        format!("{}/", self.uri(&output(&job.user_id, &job.id)))
     }
 }
 

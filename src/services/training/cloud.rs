@@ -3,6 +3,7 @@
 use super::{Request, bases::Base};
 use crate::{
     backends::{
+        Folders,
         catalogue::{Catalogue, CatalogueError},
         prices::{Prices, Quotas},
     },
@@ -34,6 +35,8 @@ pub struct Cloud {
     pub quotas: Arc<dyn Quotas>,
     pub costs: Arc<Costs>,
     pub catalogue: Arc<dyn Catalogue>,
+    /// `None` where nothing can run there.
+    pub folders: Option<Arc<dyn Folders>>,
 }
 
 /// Where a person wants a job to run. Text, as a form sends it.

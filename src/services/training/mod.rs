@@ -2,12 +2,14 @@
 //!
 //! - [`bases`] what a job can start from   - [`plan`] what it will take, before it starts
 //! - [`cloud`] where else it can run, and for how much
+//! - [`general`] jobs for SageMaker in a script's general words
 //! - [`automatic`] settings chosen by the data
 //! - [`names`] the job's name              - `tokens`, `machine`: what the plan counts and measures
 
 pub mod automatic;
 pub mod bases;
 pub mod cloud;
+pub mod general;
 mod machine;
 pub mod names;
 pub mod plan;

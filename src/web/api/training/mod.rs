@@ -1,8 +1,10 @@
-//! Training by script: the seeds' paths and words, for jobs on this machine.
+//! Training by script: the seeds' paths and words.
 //!
 //! - [`start`] from a body to a plan or a job, and what a job can start from
+//! - [`aws`] the same on SageMaker, with the seeds' answer
 //! - [`jobs`] what becomes of jobs: lists, figures, logs, stop and resume
 
+mod aws;
 mod jobs;
 mod start;
 
@@ -10,5 +12,5 @@ use crate::web::state::AppState;
 use utoipa_axum::router::OpenApiRouter;
 
 pub fn router() -> OpenApiRouter<AppState> {
-    start::router().merge(jobs::router())
+    start::router().merge(aws::router()).merge(jobs::router())
 }

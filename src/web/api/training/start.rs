@@ -42,7 +42,7 @@ pub struct StartBody {
     #[serde(default)]
     dataset_ids: Vec<String>,
     /// `nano` by default; see `GET /api/base-models`.
-    base_model: Option<String>,
+    pub(super) base_model: Option<String>,
     title: Option<String>,
     /// `local` (the default), `image` (SageMaker with our own image), `script` (SageMaker with a Hugging Face container)
     /// or `jumpstart` (the default for a `base_model` of `jumpstart:ID`).

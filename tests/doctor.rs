@@ -1,6 +1,6 @@
 //! `llm-tuner doctor` as an operator runs it: every part tried, each fault with what to do about it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 #[path = "support/bucket.rs"]
 mod bucket;

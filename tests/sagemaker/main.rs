@@ -14,6 +14,7 @@ mod fake_sagemaker;
 mod moto;
 
 mod adversity;
+mod checkup;
 mod endings;
 mod routes;
 mod server;

@@ -50,6 +50,13 @@ data "aws_iam_policy_document" "sagemaker_hosting" {
     resources = ["${local.sagemaker}:endpoint/*"]
   }
 
+  # Which machine an endpoint has: for its price, and for the words where it fails.
+  statement {
+    sid       = "LookAtConfigurations"
+    actions   = ["sagemaker:DescribeEndpointConfig"]
+    resources = ["${local.sagemaker}:endpoint-config/*"]
+  }
+
   statement {
     sid       = "FindWhatIsHosted"
     actions   = ["sagemaker:ListEndpoints"]

@@ -8,6 +8,7 @@ mod theirs;
 
 mod app;
 mod base_models;
+mod checkup;
 mod costs;
 mod datasets;
 mod every_route;

@@ -14,10 +14,10 @@ mod fake_sagemaker;
 mod moto;
 
 #[path = "../support/proxy.rs"]
-#[expect(dead_code, reason = "shared with other test programs, and each uses a part")]
 mod proxy;
 
 mod adversity;
+mod checkup;
 mod endings;
 mod routes;
 mod server;

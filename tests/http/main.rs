@@ -20,7 +20,6 @@ mod jumpstart;
 #[expect(dead_code, reason = "shared by test programs, each of which uses a part")]
 mod make;
 #[path = "../support/moto.rs"]
-#[expect(dead_code, reason = "shared with other test programs, and each uses a part")]
 mod moto;
 mod resumable;
 mod resume;

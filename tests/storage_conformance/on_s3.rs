@@ -7,6 +7,7 @@ use crate::{
 };
 use futures::{StreamExt, stream};
 use llm_tuner::storage::{Storage, StorageError, s3::S3Storage};
+use std::time::Duration;
 
 async fn uploads(client: &aws_sdk_s3::Client, bucket: &str) -> usize {
     let list = client.list_multipart_uploads().bucket(bucket).send().await.unwrap();
@@ -87,4 +88,24 @@ async fn a_missing_bucket_is_named() {
     let storage = S3Storage::new(&moto.config().await, "no-such-bucket", "");
     let error = storage.ping().await.unwrap_err();
     assert!(matches!(&error, StorageError::Io(why) if why.contains("NoSuchBucket")), "{error}");
+}
+
+#[tokio::test]
+async fn a_link_leads_to_the_object_for_so_long() {
+    let moto = Moto::start();
+    let storage = S3Storage::new(&moto.config().await, bucket::fresh(&moto).await, "p");
+    storage.put("users/u/k", content(&[b"0123456789"]), 100).await.unwrap();
+    let link =
+        storage.link("users/u/k", "my \"model\".zip", Duration::from_secs(300)).await.unwrap().unwrap();
+    assert!(link.contains("X-Amz-Expires=300"), "{link}");
+    // Whoever has the link needs nothing else; a part of it is enough for a download that goes on.
+    let answer = reqwest::Client::new().get(&link).header("range", "bytes=4-").send().await.unwrap();
+    assert_eq!(answer.status(), 206);
+    assert_eq!(answer.headers()["content-disposition"], "attachment; filename=\"my _model_.zip\"");
+    assert_eq!(answer.text().await.unwrap(), "456789");
+    let unsigned = link.split('?').next().unwrap();
+    assert_eq!(reqwest::get(unsigned).await.unwrap().status(), 403);
+    for key in ["", "../k"] {
+        assert!(storage.link(key, "k", Duration::from_secs(300)).await.is_err(), "{key:?}");
+    }
 }

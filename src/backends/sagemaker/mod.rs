@@ -279,6 +279,7 @@ fn disk(error: io::Error) -> BackendError {
 fn stored(error: StorageError) -> BackendError {
     match error {
         StorageError::Full => BackendError::Full,
-        other => BackendError::Unavailable(format!("The bucket can't be used just now: {other}.")),
+        StorageError::Unavailable(_) => BackendError::Unavailable("The bucket does not answer.".to_owned()),
+        other => BackendError::Io(other.to_string()),
     }
 }

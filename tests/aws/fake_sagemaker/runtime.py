@@ -40,10 +40,11 @@ def invoke_with_stream(world, name, body, attributes):
     if behaviour.stream_error:
         parts = parts[: len(parts) // 2]
     for part in parts:
-        yield message({":message-type": "event", ":event-type": "PayloadPart"}, part)
+        headers = {":message-type": "event", ":event-type": "PayloadPart", ":content-type": "application/octet-stream"}
+        yield message(headers, part)
     if behaviour.stream_error:
         error = {"Message": "Your model primary did not complete sending the response stream.", "ErrorCode": "StreamBroken"}
-        headers = {":message-type": "exception", ":exception-type": behaviour.stream_error}
+        headers = {":message-type": "exception", ":exception-type": behaviour.stream_error, ":content-type": "application/json"}
         yield message(headers, json.dumps(error).encode())
 
 

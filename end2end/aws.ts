@@ -43,7 +43,7 @@ export class Aws {
     const aws = new Aws(moto, s3, fake, await says(fake, 'stdout', /^(http:\S+)/));
     await aws.put(BUCKET);
     await aws.control('images', { [IMAGE]: [binary, 'train', '--dir', '{dir}'] });
-    await aws.control('quota', { 'ml.g5.2xlarge': 2, 'ml.g5.12xlarge': 1, 'ml.m5.xlarge': 2 });
+    await aws.control('quota', { 'ml.g5.2xlarge': 2, 'ml.g5.12xlarge': 1, 'ml.m5.xlarge': 2, 'ml.g5.2xlarge for endpoint usage': 1 });
     await aws.control('clock', { auto: 100 });
     return aws;
   }

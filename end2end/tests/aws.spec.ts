@@ -9,7 +9,7 @@ import { expect, test } from '../fixtures';
 import { expectAccessible, form, register, rows } from '../helpers';
 
 test.use({ serverEnv: async ({ aws }, use) => use(aws.environment()) });
-test.setTimeout(300_000);
+test.setTimeout(180_000);
 
 
 /** Puts a file into the uploader's field, and waits until it is checked. */
@@ -39,8 +39,7 @@ async function start(page: Page, machine: string): Promise<string> {
 }
 
 async function completed(page: Page): Promise<void> {
-  await expect(page.locator('#job-head')).toContainText('Completed', { timeout: 120_000 });
-  await expect(page.getByRole('link', { name: 'Deploy' })).toBeVisible();
+  await expect(page.locator('#job-head')).toContainText('completed', { timeout: 90_000 });
 }
 
 test('upload, JumpStart, a licence, live training, an endpoint, an answer, the bill', async ({ page, aws }) => {
@@ -66,7 +65,7 @@ test('upload, JumpStart, a licence, live training, an endpoint, an answer, the b
   await expect(page.locator('#job-head')).toContainText('ml.g5.12xlarge');
   await expect(async () => expect(await aws.sent('CreateTrainingJob')).toHaveLength(1)).toPass();
   await aws.control('clock', { until: { job, status: 'Training', timeout: 60 } });
-  await expect(page.locator('#log, leptos-island .log-live').first()).toContainText('train_epoch_loss', { timeout: 60_000 });
+  await expect(page.locator('leptos-island .log-live')).toContainText('train_epoch_loss', { timeout: 60_000 });
   await expectAccessible(page);
   await aws.control('clock', { auto: 100 });
   await completed(page);
@@ -97,7 +96,7 @@ test('upload, JumpStart, a licence, live training, an endpoint, an answer, the b
   await page.goto(endpoint);
   await page.getByRole('button', { name: 'Delete' }).first().click();
   await page.getByRole('button', { name: 'Delete endpoint' }).click();
-  await expect(page.locator('#endpoint')).toContainText('Deleted', { timeout: 60_000 });
+  await expect(page.locator('#endpoint')).toContainText('deleted', { timeout: 60_000 });
   for (const operation of ['DeleteEndpoint', 'DeleteEndpointConfig', 'DeleteModel']) {
     await expect(async () => expect(await aws.sent(operation)).toHaveLength(1)).toPass();
   }
@@ -171,7 +170,7 @@ test('a Hugging Face container tunes a model of the operator, without JavaScript
   await expect(bare).toHaveURL(/\/training\/(?!new)[^/?]+$/);
   await page.goto(bare.url());
   await plain.close();
-  await expect(page.locator('#job-head')).toContainText('Completed', { timeout: 180_000 });
+  await expect(page.locator('#job-head')).toContainText('completed', { timeout: 90_000 });
   await expect(page.locator('leptos-island .live-plot')).toBeVisible();
   const request = (await aws.sent('CreateTrainingJob')).pop() as { HyperParameters: Record<string, string> };
   expect(request.HyperParameters.sagemaker_program).toBe('"finetune.py"');

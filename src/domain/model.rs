@@ -29,6 +29,13 @@ pub struct Model {
     pub created_at: Instant,
 }
 
+impl Model {
+    /// Can this machine's own engine answer with it? A JumpStart model comes packed for a machine of AWS.
+    pub fn answers_here(&self) -> bool {
+        !matches!(self.base, super::job::BaseModel::JumpStart { .. })
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelKind {

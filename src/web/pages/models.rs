@@ -93,7 +93,7 @@ fn catalogue_link() -> AnyView {
 
 fn row(model: Model, deployable: bool, now: Instant) -> impl IntoView {
     let href = format!("/models/{}", model.id);
-    let talk = format!("/playground?model={}", model.id);
+    let talk = model.answers_here().then(|| format!("/playground?model={}", model.id));
     let deploy = deployable.then(|| format!("/models/{}/deploy", model.id));
     view! {
         <tr>
@@ -104,7 +104,7 @@ fn row(model: Model, deployable: bool, now: Instant) -> impl IntoView {
             <td class="figure">{format::bytes(model.bytes)}</td>
             <td><RelativeTime at=model.created_at now=now/></td>
             <td class="row-actions">
-                <LinkButton small=true href=talk>"Talk"</LinkButton>
+                {talk.map(|href| view! { <LinkButton small=true href=href>"Talk"</LinkButton> })}
                 {deploy.map(|href| view! { <LinkButton small=true href=href>"Deploy"</LinkButton> })}
             </td>
         </tr>
@@ -140,12 +140,12 @@ struct Hosting {
 }
 
 fn show_view(model: Model, hosting: &Hosting, rename: Flash, now: Instant) -> impl IntoView + use<> {
-    let talk = format!("/playground?model={}", model.id);
+    let talk = model.answers_here().then(|| format!("/playground?model={}", model.id));
     let archive = format!("/api/models/{}/archive", model.id);
     let deploy = (hosting.why_not.is_none() && hosting.endpoint.is_none())
         .then(|| format!("/models/{}/deploy", model.id));
     let actions = view! {
-        <LinkButton kind=ButtonKind::Primary icon=Icon::Playground href=talk>"Talk to it"</LinkButton>
+        {talk.map(|href| view! { <LinkButton kind=ButtonKind::Primary icon=Icon::Playground href=href>"Talk to it"</LinkButton> })}
         {deploy.map(|href| view! { <LinkButton href=href>"Deploy"</LinkButton> })}
         <LinkButton icon=Icon::Download download=true href=archive>"Download all"</LinkButton>
         <Button kind=ButtonKind::Danger r#type="button" popovertarget="delete-model">"Delete"</Button>

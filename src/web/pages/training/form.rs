@@ -108,7 +108,7 @@ fn form_view(
     };
     let key = typed.get("key").to_owned();
     let model = model_section(bases, typed, &errors, elsewhere);
-    let data = data_section(datasets, typed, &errors);
+    let data = data_section(datasets, typed, &errors, elsewhere.model.is_none());
     let settings = match &elsewhere.model {
         Some(model) => place::own_settings(model, typed, &errors),
         None => settings_section(typed, &errors).into_any(),
@@ -168,29 +168,32 @@ fn model_section(
         disabled: false,
     };
     if let Some(model) = &elsewhere.model {
-        let licence = model.licence.as_ref().map_or("", |licence| licence.name.as_str());
-        let meta: Vec<&str> =
-            [model.provider.as_str(), licence].into_iter().filter(|part| !part.is_empty()).collect();
         let value = typed.get("base_model");
         cards.insert(
             0,
-            card(value, &model.name, "A JumpStart model, trained by its own script.", &meta.join(" · ")),
+            card(value, &model.name, "A JumpStart model, trained by its own script.", &model.provider),
         );
     }
+    let page_of_model = elsewhere.model.as_ref().map(|model| {
+        (format!("/models/jumpstart/{}", model.id), format!("About {} and its licence", model.name))
+    });
+    let of_hub = typed.get("base_model") == "hub";
     let hub = elsewhere.missing.is_none().then(|| {
         cards.push(card("hub", "From the Hugging Face Hub", "Any causal or text-to-text model, by its name.", "Trained on SageMaker"));
         let id = typed.get("hub_id").to_owned();
+        let error = if of_hub { errors.get("base_model").cloned() } else { None };
         view! {
-            <div class="fields-2">
+            <div class="fields-2 if-hub">
                 <TextField label="Name on the Hub" name="form[hub_id]" id="hub_id" value=id placeholder="Qwen/Qwen2.5-0.5B"
-                    hint="For the last of these." autocomplete="off"/>
+                    hint="As it stands on the model's page there." autocomplete="off" error=MaybeText(error)/>
             </div>
         }
     });
     view! {
         <RadioCards legend="Base model" name="form[base_model]" cards=cards selected=typed.get("base_model").to_owned()
-            error=errors.get("base_model").cloned() hide_legend=true/>
+            error=errors.get("base_model").filter(|_| !of_hub).cloned() hide_legend=true/>
         {hub}
+        {page_of_model.map(|(href, words)| view! { <p><a class="link" href=href>{words}</a></p> })}
         <p class="muted">"More are in "<a class="link" href="/models/jumpstart">"JumpStart's catalogue"</a>"."</p>
     }
 }
@@ -199,6 +202,8 @@ fn data_section(
     datasets: &[Dataset],
     typed: &Typed,
     errors: &BTreeMap<String, String>,
+    // The script of a JumpStart model has a setting of its own for it.
+    share: bool,
 ) -> impl IntoView + use<> {
     if datasets.is_empty() {
         return view! {
@@ -221,14 +226,16 @@ fn data_section(
         option
     }));
     let error: Option<String> = errors.get("dataset").cloned();
-    let share = field(
-        typed,
-        errors,
-        "validation_share",
-        "Held out for evaluation",
-        "Share of the rows that are not trained on, 0 to 0.5. A sample with held-out rows of its own uses those.",
-        None,
-    );
+    let share = share.then(|| {
+        field(
+            typed,
+            errors,
+            "validation_share",
+            "Held out for evaluation",
+            "Share of the rows that are not trained on, 0 to 0.5. A sample with held-out rows of its own uses those.",
+            None,
+        )
+    });
     view! {
         <SelectField label="Dataset" name="form[dataset]" id="dataset" options=options
             selected=typed.get("dataset").to_owned() error=error required=true/>

@@ -1,8 +1,9 @@
 //! One job: its head, the live part, and tabs for settings, data, files and the batch as the model sees it.
 
-use super::views;
+use super::{card::place_words, views};
 use crate::{
     domain::{
+        cloud::Route,
         event::{EventBody, JobEvent},
         job::Job,
         model::Model,
@@ -30,6 +31,7 @@ use axum::{
     response::Response,
 };
 use leptos::prelude::*;
+use std::time::Duration;
 
 #[derive(serde::Deserialize)]
 pub struct Chosen {
@@ -148,6 +150,11 @@ fn progress_tab(
         })
         .collect();
     let samples = views::samples(samples);
+    let no_samples = if is_scripted(job) {
+        "The script of a JumpStart model answers no rows while it trains."
+    } else {
+        "Held-out rows are answered here at each evaluation."
+    };
     let stream = format!("/-/jobs/{}/events", job.name);
     let whole_log = format!("/api/training-job/{}/log", job.name);
     view! {
@@ -156,7 +163,7 @@ fn progress_tab(
                 <Card title="Loss"><LineChart title="Loss by step" series=lines/></Card>
                 <div class="job-columns">
                     <Card title="Samples">
-                        {samples.is_empty().then(|| view! { <p class="muted">"Held-out rows are answered here at each evaluation."</p> })}
+                        {samples.is_empty().then(|| view! { <p class="muted">{no_samples}</p> })}
                         {samples.into_iter().map(|(_, prompt, expected, output)| view! {
                             <article class="sample">
                                 <p class="sample-prompt" dir="auto">{prompt}</p>
@@ -173,6 +180,11 @@ fn progress_tab(
     }
 }
 
+/// By the script of a JumpStart model, which has ways of its own.
+fn is_scripted(job: &Job) -> bool {
+    job.spec.cloud.as_ref().is_some_and(|spec| matches!(spec.route, Route::JumpStart { .. }))
+}
+
 /// Time of day, UTC.
 fn clock_time(at: Instant) -> String {
     jiff::Timestamp::from_microsecond(at.micros())
@@ -184,12 +196,26 @@ fn settings_tab(job: &Job, flash: &Flash, now: Instant) -> impl IntoView + use<>
     let mut facts: Vec<(String, AnyView)> = vec![
         ("Name".into(), view! { <span class="mono">{job.name.clone()}</span> }.into_any()),
         ("Base model".into(), job.spec.base_name.clone().into_any()),
-        ("Held out".into(), format::percent(job.spec.validation_share).into_any()),
         ("Planned tokens".into(), format::integer(job.spec.tokens).into_any()),
-        ("Planned memory".into(), format::bytes(job.spec.memory_bytes).into_any()),
         ("Try".into(), job.attempt.to_string().into_any()),
         ("Made".into(), view! { <RelativeTime at=job.created_at now=now/> }.into_any()),
     ];
+    if let Some(spec) = &job.spec.cloud {
+        facts.push(("Runs on".into(), place_words(spec).into_any()));
+        let limit = Duration::from_secs(spec.max_runtime_seconds);
+        facts.push(("Stopped after".into(), format::duration(limit).into_any()));
+        if !spec.fallback.is_empty() {
+            facts.push(("Or else on".into(), spec.fallback.join(", ").into_any()));
+        }
+    } else {
+        facts.push(("Planned memory".into(), format::bytes(job.spec.memory_bytes).into_any()));
+    }
+    if let Some(arn) = job.cloud.as_ref().and_then(|run| run.arn.clone()) {
+        facts.push(("Job at AWS".into(), view! { <span class="mono">{arn}</span> }.into_any()));
+    }
+    if !is_scripted(job) {
+        facts.push(("Held out".into(), format::percent(job.spec.validation_share).into_any()));
+    }
     for (name, value) in &job.spec.hyperparameters {
         facts.push((name.clone(), view! { <span class="mono">{value.clone()}</span> }.into_any()));
     }

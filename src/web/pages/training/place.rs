@@ -4,7 +4,7 @@ use super::form::field;
 use crate::{
     domain::{
         instance::{INSTANCE_TYPES, InstanceType, Usage},
-        jumpstart::{Hyperparameter, Model, Scope},
+        jumpstart::{Hyperparameter, Model, Scope, hyperparameter::explanation},
     },
     web::{
         components::{
@@ -74,6 +74,14 @@ impl Choice {
 
 pub fn section(choice: &Choice, typed: &Typed, errors: &BTreeMap<String, String>) -> AnyView {
     let place = choice.place(typed);
+    if let (Some(why), "local") = (&choice.missing, place.as_str()) {
+        return view! {
+            <input type="hidden" name="form[place]" value="local"/>
+            <p>"On this machine, with its own engine. It costs nothing beyond its power."</p>
+            <p class="muted">"Nothing can run on SageMaker yet. "{why.clone()}" docs/AWS_SETUP.md has each step."</p>
+        }
+        .into_any();
+    }
     let card = |value: &str, title: &str, detail: &str, problem: Option<String>| RadioCard {
         value: value.to_owned(),
         title: title.to_owned(),
@@ -107,7 +115,7 @@ pub fn section(choice: &Choice, typed: &Typed, errors: &BTreeMap<String, String>
         view! { <Notice severity=Severity::Info title="Nothing can run on SageMaker yet" cause=why
         next_step="docs/AWS_SETUP.md has each step."/> }
     });
-    let machine = choice.missing.is_none().then(|| machine(choice, typed, errors, place != "local"));
+    let machine = choice.missing.is_none().then(|| machine(choice, typed, errors));
     view! {
         <RadioCards legend="Where the job runs" name="form[place]" cards=cards selected=place
             error=errors.get("place").cloned() hide_legend=true/>
@@ -117,12 +125,8 @@ pub fn section(choice: &Choice, typed: &Typed, errors: &BTreeMap<String, String>
     .into_any()
 }
 
-fn machine(
-    choice: &Choice,
-    typed: &Typed,
-    errors: &BTreeMap<String, String>,
-    open: bool,
-) -> impl IntoView + use<> {
+/// Shown by the stylesheet while a place at AWS is chosen.
+fn machine(choice: &Choice, typed: &Typed, errors: &BTreeMap<String, String>) -> impl IntoView + use<> {
     let usual = choice.model.as_ref().and_then(|model| model.training.as_ref());
     let chosen = match typed.get("instance_type") {
         "" => usual.map_or("", |recipe| recipe.default_instance_type.as_str()).to_owned(),
@@ -137,24 +141,21 @@ fn machine(
     let fallback = !typed.get("fallback_instance_types").is_empty();
     let hours = typed.get("max_hours").to_owned();
     view! {
-        <details class="more" open=open>
-            <summary>"Machine and limits on SageMaker"</summary>
-            <div class="stack">
-                <SelectField label="Machine" name="form[instance_type]" id="instance_type" options=options selected=chosen
-                    error=errors.get("instance_type").cloned()/>
-                <div class="fields-2">
-                    <TextField label="At most" name="form[max_hours]" id="max_hours" value=hours unit="hours" inputmode="decimal"
-                        hint="SageMaker stops the job then, whatever happens. Empty: three times what is expected."
-                        autocomplete="off" error=MaybeText(errors.get("max_hours").cloned())/>
-                </div>
-                <Checkbox label="Where this machine is not to be had, take the next that fits" id="fallback_instance_types"
-                    name="form[fallback_instance_types]" value="auto" checked=fallback/>
-                {(!jumpstart).then(|| view! {
-                    <Checkbox label="Spare capacity (spot): cheaper, may be interrupted, and goes on from its last checkpoint"
-                        name="form[spot]" id="spot" checked=spot/>
-                })}
+        <div class="stack if-elsewhere">
+            <SelectField label="Machine" name="form[instance_type]" id="instance_type" options=options selected=chosen
+                error=errors.get("instance_type").cloned()/>
+            <div class="fields-2">
+                <TextField label="At most" name="form[max_hours]" id="max_hours" value=hours unit="hours" inputmode="decimal"
+                    hint="SageMaker stops the job then, whatever happens. Empty: three times what is expected."
+                    autocomplete="off" error=MaybeText(errors.get("max_hours").cloned())/>
             </div>
-        </details>
+            <Checkbox label="Where this machine is not to be had, take the next that fits" id="fallback_instance_types"
+                name="form[fallback_instance_types]" value="auto" checked=fallback/>
+            {(!jumpstart).then(|| view! {
+                <Checkbox label="Spare capacity (spot): cheaper, may be interrupted, and goes on from its last checkpoint"
+                    name="form[spot]" id="spot" checked=spot/>
+            })}
+        </div>
     }
 }
 
@@ -194,7 +195,11 @@ fn own_field(setting: &Hyperparameter, typed: &Typed, errors: &BTreeMap<String, 
         // The error is told under the setting's own name; the field's name says whose it is.
         let error: BTreeMap<String, String> =
             errors.get(&name).map(|error| (own.clone(), error.clone())).into_iter().collect();
-        return field(typed, &error, &own, &label, &setting.range(), setting.default.clone());
+        let hint = match explanation(&name) {
+            Some(what) => format!("{} ({})", what.trim_end_matches('.'), setting.range()),
+            None => setting.range(),
+        };
+        return field(typed, &error, &own, &label, &hint, setting.default.clone());
     }
     let usual = setting.default.clone().unwrap_or_default();
     let mut options = vec![SelectOption::new("", format!("{usual} (its default)"))];

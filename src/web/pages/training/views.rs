@@ -54,6 +54,8 @@ pub fn head(job: &Job, queue: Option<u64>, model: Option<&Model>, now: Instant) 
         },
         _ => job.phase.clone(),
     };
+    let lead: Vec<String> =
+        [Some(phase), machine(job)].into_iter().flatten().filter(|part| !part.is_empty()).collect();
     let words = |time: Option<Duration>| time.map_or_else(|| "–".to_owned(), format::duration);
     let loss = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), format::loss);
     let speed =
@@ -68,7 +70,7 @@ pub fn head(job: &Job, queue: Option<u64>, model: Option<&Model>, now: Instant) 
     view! {
         <div id="job-head" class="stack" hx-get=live.then_some(fragment) hx-trigger="job-news from:body, every 5s"
             hx-swap="outerHTML">
-            <PageHeader title=title lead=phase beside=view! { <StatePill state=state/> }.into_any()
+            <PageHeader title=title lead=lead.join(" · ") beside=view! { <StatePill state=state/> }.into_any()
                 actions=actions(job, model).into_any()/>
             {failure(job)}
             {(state == JobState::Completed).then(|| finished(model))}
@@ -84,6 +86,14 @@ pub fn head(job: &Job, queue: Option<u64>, model: Option<&Model>, now: Instant) 
             </Stats>
         </div>
     }
+}
+
+/// The machine at AWS that it runs on, or is to run on; this one needs no word.
+fn machine(job: &Job) -> Option<String> {
+    let spec = job.spec.cloud.as_ref()?;
+    let run = job.cloud.as_ref().map(|run| run.instance_type.as_str()).filter(|kind| !kind.is_empty());
+    let kind = run.unwrap_or(&spec.instance_type);
+    Some(if spec.spot { format!("{kind} at AWS, spare capacity") } else { format!("{kind} at AWS") })
 }
 
 /// What it cost so far, or in all, against what was expected.
@@ -105,12 +115,14 @@ fn failure(job: &Job) -> Option<impl IntoView + use<>> {
 
 fn finished(model: Option<&Model>) -> impl IntoView + use<> {
     model.map(|model| {
-        let talk = format!("/playground?model={}", model.id);
+        let talk = model.answers_here().then(|| format!("/playground?model={}", model.id));
+        let deploy = (!model.answers_here()).then(|| format!("/models/{}/deploy", model.id));
         let download = format!("/api/models/{}/archive", model.id);
         let more = format!("/models/{}", model.id);
         view! {
             <div class="actions finished">
-                <LinkButton kind=ButtonKind::Primary icon=Icon::Playground href=talk>"Talk to it"</LinkButton>
+                {talk.map(|href| view! { <LinkButton kind=ButtonKind::Primary icon=Icon::Playground href=href>"Talk to it"</LinkButton> })}
+                {deploy.map(|href| view! { <LinkButton kind=ButtonKind::Primary href=href>"Deploy"</LinkButton> })}
                 <LinkButton icon=Icon::Download download=true href=download>"Download"</LinkButton>
                 <LinkButton kind=ButtonKind::Quiet href=more>"The model"</LinkButton>
             </div>

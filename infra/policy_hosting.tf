@@ -57,6 +57,13 @@ data "aws_iam_policy_document" "sagemaker_hosting" {
     resources = ["${local.sagemaker}:endpoint-config/*"]
   }
 
+  # Whether there is still something to delete.
+  statement {
+    sid       = "LookAtModels"
+    actions   = ["sagemaker:DescribeModel"]
+    resources = ["${local.sagemaker}:model/*"]
+  }
+
   statement {
     sid       = "FindWhatIsHosted"
     actions   = ["sagemaker:ListEndpoints"]

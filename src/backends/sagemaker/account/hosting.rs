@@ -21,12 +21,13 @@ const HUB: &str = "SageMakerPublicHub";
 pub async fn findings(account: &AwsAccount, sdk: &SdkConfig, role: &str, caller: &str) -> Vec<Finding> {
     let client = Client::new(sdk);
     let runtime = aws_sdk_sagemakerruntime::Client::new(sdk);
-    let (model, config, endpoint, described, configured, listed) = tokio::join!(
+    let (model, config, endpoint, described, configured, named, listed) = tokio::join!(
         create_model(account, &client, role),
         create_config(account, &client),
         create_endpoint(account, &client),
         client.describe_endpoint().endpoint_name(NOBODY).send(),
         client.describe_endpoint_config().endpoint_config_name(NOBODY).send(),
+        client.describe_model().model_name(NOBODY).send(),
         client.list_endpoints().max_results(1).send(),
     );
     let (no_endpoint, no_config, no_model, asked, streamed) = tokio::join!(
@@ -56,6 +57,11 @@ pub async fn findings(account: &AwsAccount, sdk: &SdkConfig, role: &str, caller:
             "sagemaker:DescribeEndpointConfig",
             "which machine an endpoint has",
             beyond_rights(outcome(configured)),
+        ),
+        tried(
+            "sagemaker:DescribeModel",
+            "whether there is a model to clear away",
+            beyond_rights(outcome(named)),
         ),
         tried("sagemaker:ListEndpoints", "finds endpoints that run without a row here", outcome(listed)),
         by_tag("sagemaker:InvokeEndpoint", "asks a model", outcome(asked)),

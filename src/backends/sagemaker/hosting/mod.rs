@@ -111,6 +111,11 @@ fn there(made: Result<(), Failure>) -> Result<(), Failure> {
     made.or_else(|failure| if is_there(&failure) { Ok(()) } else { Err(failure) })
 }
 
+/// Whether what was looked for is there.
+fn present(found: Result<(), Failure>) -> Result<bool, Failure> {
+    found.map(|()| true).or_else(|failure| if is_absent(&failure) { Ok(false) } else { Err(failure) })
+}
+
 /// What is not there is as good as deleted.
 fn gone(deleted: Result<(), Failure>) -> Result<(), Failure> {
     deleted.or_else(|failure| if is_absent(&failure) { Ok(()) } else { Err(failure) })
@@ -156,18 +161,28 @@ impl Hosting for SageMakerHosting {
 
     async fn delete(&self, name: &str) -> HostingResult<Deletion> {
         let told = |failure| of_call(failure, "");
-        let deleted = self.client.delete_endpoint().endpoint_name(name).send().await;
-        match deleted.map_err(|error| Failure::of(&error)) {
-            // What it is made from goes when it is gone: until then AWS may need it.
-            Ok(_) => return Ok(Deletion::UnderWay),
-            Err(failure) if is_under_way(&failure) => return Ok(Deletion::UnderWay),
-            Err(failure) if is_absent(&failure) => {}
-            Err(failure) => return Err(told(failure)),
+        // Looked for first: deleting is allowed by our tag, so of what is gone AWS may say that it is forbidden.
+        let found = self.client.describe_endpoint().endpoint_name(name).send().await;
+        if present(found.map(drop).map_err(|error| Failure::of(&error))).map_err(told)? {
+            let deleted = self.client.delete_endpoint().endpoint_name(name).send().await;
+            match deleted.map_err(|error| Failure::of(&error)) {
+                // What it is made from goes when it is gone: until then AWS may need it.
+                Ok(_) => return Ok(Deletion::UnderWay),
+                Err(failure) if is_under_way(&failure) => return Ok(Deletion::UnderWay),
+                Err(failure) if is_absent(&failure) => {}
+                Err(failure) => return Err(told(failure)),
+            }
         }
-        let deleted = self.client.delete_endpoint_config().endpoint_config_name(name).send().await;
-        gone(deleted.map(drop).map_err(|error| Failure::of(&error))).map_err(told)?;
-        let deleted = self.client.delete_model().model_name(name).send().await;
-        gone(deleted.map(drop).map_err(|error| Failure::of(&error))).map_err(told)?;
+        let found = self.client.describe_endpoint_config().endpoint_config_name(name).send().await;
+        if present(found.map(drop).map_err(|error| Failure::of(&error))).map_err(told)? {
+            let deleted = self.client.delete_endpoint_config().endpoint_config_name(name).send().await;
+            gone(deleted.map(drop).map_err(|error| Failure::of(&error))).map_err(told)?;
+        }
+        let found = self.client.describe_model().model_name(name).send().await;
+        if present(found.map(drop).map_err(|error| Failure::of(&error))).map_err(told)? {
+            let deleted = self.client.delete_model().model_name(name).send().await;
+            gone(deleted.map(drop).map_err(|error| Failure::of(&error))).map_err(told)?;
+        }
         Ok(Deletion::Done)
     }
 

@@ -30,7 +30,7 @@ export class Aws {
 
   /** An empty account with quotas for what the tests run, and a clock a hundred times as fast as ours. */
   static async start(): Promise<Aws> {
-    const moto = spawn(python, ['tests/aws/moto_server.py', '-H', '127.0.0.1', '-p', '0'], {
+    const moto = spawn(python, ['tests/support/moto_server.py', '-H', '127.0.0.1', '-p', '0'], {
       cwd: repository,
       stdio: ['ignore', 'ignore', 'pipe'],
     });

@@ -50,6 +50,20 @@ data "aws_iam_policy_document" "sagemaker_hosting" {
     resources = ["${local.sagemaker}:endpoint/*"]
   }
 
+  # Which machine an endpoint has: for its price, and for the words where it fails.
+  statement {
+    sid       = "LookAtConfigurations"
+    actions   = ["sagemaker:DescribeEndpointConfig"]
+    resources = ["${local.sagemaker}:endpoint-config/*"]
+  }
+
+  # Whether there is still something to delete.
+  statement {
+    sid       = "LookAtModels"
+    actions   = ["sagemaker:DescribeModel"]
+    resources = ["${local.sagemaker}:model/*"]
+  }
+
   statement {
     sid       = "FindWhatIsHosted"
     actions   = ["sagemaker:ListEndpoints"]

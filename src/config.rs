@@ -4,6 +4,7 @@
 
 pub mod aws;
 
+use crate::store;
 use aws::AwsSettings;
 use std::{fmt, net::IpAddr, net::SocketAddr, path::PathBuf};
 
@@ -16,8 +17,9 @@ pub struct Config {
     pub base_url: url::Url,
     /// `DATA_DIR`: database, objects and running jobs of a single node.
     pub data_dir: PathBuf,
-    /// `DATABASE_URL`: `sqlite://PATH` or `postgres://…`. Holds a password: never logged.
-    pub database_url: String,
+    /// `DATABASE_URL`: `sqlite://PATH`, `postgres://…` or `dynamodb://REGION/PREFIX`, the tables of which
+    /// `DYNAMODB_USERS_TABLE` and so on may name otherwise.
+    pub database: store::Location,
     /// `STORAGE_URL`: `file://PATH` or `s3://BUCKET/PREFIX`; `S3_BUCKET_NAME` alone means `s3://BUCKET`.
     pub storage: StorageLocation,
     /// `MODELS_DIR`: base models in the Hugging Face layout, one directory each.
@@ -85,7 +87,7 @@ impl Config {
         );
         let base_url = reader.base_url(&default_base);
         let data_dir = PathBuf::from(reader.text("DATA_DIR", "./data"));
-        let database_url = reader.database_url(&data_dir);
+        let database = reader.database(&data_dir);
         let storage = reader.storage(&data_dir);
         let models_dir = PathBuf::from(reader.text("MODELS_DIR", &data_dir.join("models").to_string_lossy()));
         let site_root = PathBuf::from(reader.text("LEPTOS_SITE_ROOT", "target/site"));
@@ -99,25 +101,30 @@ impl Config {
         }
         let trusted_proxies = reader.proxies();
         let aws = AwsSettings::read(&mut reader);
-        match (site_addr, base_url, max_upload_bytes, max_parallel_jobs) {
-            (Some(site_addr), Some(base_url), Some(max_upload_bytes), Some(max_parallel_jobs))
-                if reader.mistakes.is_empty() =>
-            {
-                Ok(Self {
-                    site_addr,
-                    base_url,
-                    data_dir,
-                    database_url,
-                    storage,
-                    models_dir,
-                    site_root,
-                    registration,
-                    max_upload_bytes,
-                    max_parallel_jobs,
-                    trusted_proxies,
-                    aws,
-                })
-            }
+        if base_url.as_ref().is_some_and(|url| url.scheme() == "https") {
+            aws.refuse_plain_endpoints(&mut reader.mistakes);
+        }
+        match (site_addr, base_url, database, max_upload_bytes, max_parallel_jobs) {
+            (
+                Some(site_addr),
+                Some(base_url),
+                Some(database),
+                Some(max_upload_bytes),
+                Some(max_parallel_jobs),
+            ) if reader.mistakes.is_empty() => Ok(Self {
+                site_addr,
+                base_url,
+                data_dir,
+                database,
+                storage,
+                models_dir,
+                site_root,
+                registration,
+                max_upload_bytes,
+                max_parallel_jobs,
+                trusted_proxies,
+                aws,
+            }),
             _ => Err(ConfigErrors(reader.mistakes)),
         }
     }
@@ -134,7 +141,7 @@ impl fmt::Debug for Config {
             .field("site_addr", &self.site_addr)
             .field("base_url", &self.base_url.as_str())
             .field("data_dir", &self.data_dir)
-            .field("database", &self.database_url.split(':').next().unwrap_or_default())
+            .field("database", &self.database)
             .field("storage", &self.storage)
             .finish_non_exhaustive()
     }
@@ -190,18 +197,10 @@ impl Reader<'_> {
         }
     }
 
-    fn database_url(&mut self, data_dir: &std::path::Path) -> String {
+    fn database(&mut self, data_dir: &std::path::Path) -> Option<store::Location> {
         let default = format!("sqlite://{}", data_dir.join("llm-tuner.db").display());
-        let url = self.text("DATABASE_URL", &default);
-        if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-            // The value may hold a password: only its scheme is repeated.
-            let scheme = url.split("://").next().unwrap_or_default();
-            self.mistakes.push(format!(
-                "DATABASE_URL begins with \"{}\", but must begin with sqlite:// or postgres://.",
-                scheme.chars().take(20).collect::<String>()
-            ));
-        }
-        url
+        let location = store::Location::read(&self.text("DATABASE_URL", &default), self.get);
+        location.map_err(|mistake| self.mistakes.push(mistake)).ok()
     }
 
     fn storage(&mut self, data_dir: &std::path::Path) -> StorageLocation {
@@ -273,7 +272,7 @@ mod tests {
     fn nothing_set_is_a_working_configuration() {
         let config = read(&[]).unwrap();
         assert_eq!(config.site_addr.to_string(), "127.0.0.1:5000");
-        assert_eq!(config.database_url, "sqlite://./data/llm-tuner.db");
+        assert_eq!(config.database, store::Location::Sql("sqlite://./data/llm-tuner.db".to_owned()));
         assert!(!config.secure_cookies());
     }
 
@@ -325,6 +324,16 @@ mod tests {
             ("SAGEMAKER_INSTALLATION", "a b"),
         ];
         assert_eq!(read(&wrong).unwrap_err().0.len(), wrong.len());
+    }
+
+    #[test]
+    fn another_address_for_aws_is_encrypted_in_production() {
+        let plain = ("AWS_ENDPOINT_URL_S3", "http://minio:9000");
+        let secure = ("BASE_URL", "https://tuner.example.com");
+        assert_eq!(read(&[plain]).unwrap().aws.endpoints.len(), 1);
+        let mistakes = read(&[plain, secure]).unwrap_err().to_string();
+        assert!(mistakes.contains("AWS_ENDPOINT_URL_S3") && mistakes.contains("https://"), "{mistakes}");
+        assert!(read(&[("AWS_ENDPOINT_URL_S3", "https://minio"), secure]).is_ok());
     }
 
     #[test]

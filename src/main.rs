@@ -30,8 +30,12 @@ enum Command {
     },
     /// Bring the database up to date and end. `serve` does this by itself.
     Migrate,
-    /// Try everything that `serve` needs (folders, pages, database, files, AWS permissions), and say what is wrong.
-    Doctor,
+    /// Try everything that `serve` needs (folders, pages, database, files, all of AWS), and say what is wrong.
+    Doctor {
+        /// Print everything as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Ask the running server at LEPTOS_SITE_ADDR whether it is alive; for container health checks.
     Health,
 }
@@ -55,7 +59,7 @@ fn main() -> ExitCode {
         Command::Train { dir } => commands::train::run(&dir),
         Command::Validate { file, json } => commands::validate::run(&file, json),
         Command::Migrate => commands::migrate::run(),
-        Command::Doctor => commands::doctor::run(),
+        Command::Doctor { json } => commands::doctor::run(json),
         Command::Health => commands::health::run(),
     }
 }

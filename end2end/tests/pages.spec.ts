@@ -22,7 +22,7 @@ async function expectSound(page: Page, path: string, status = 200): Promise<void
 
 const AREAS = [
   '/', '/data', '/training', '/training/new?key=1', '/models', '/models/jumpstart',
-  '/models/jumpstart/meta-textgeneration-llama-2-7b', '/playground', '/costs', '/settings', '/api/docs',
+  '/models/jumpstart/meta-textgeneration-llama-2-7b', '/playground', '/costs', '/settings', '/settings/aws', '/api/docs',
 ];
 
 test('signed out', async ({ page, problems }) => {

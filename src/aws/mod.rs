@@ -36,6 +36,25 @@ pub fn brief() -> TimeoutConfig {
         .build()
 }
 
+/// A permission, as a policy names it, and whether it is there.
+#[derive(Debug)]
+pub struct Tried {
+    pub permission: &'static str,
+    /// What the server needs it for.
+    pub purpose: &'static str,
+    pub outcome: Result<(), Failure>,
+}
+
+/// For somebody who looks whether AWS answers: they would rather be told soon that it does not.
+pub fn impatient(config: &SdkConfig) -> SdkConfig {
+    let times = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(6))
+        .operation_timeout(Duration::from_secs(8));
+    let retries = RetryConfig::standard().with_max_attempts(2);
+    config.to_builder().timeout_config(times.build()).retry_config(retries).build()
+}
+
 /// Why a call failed, as far as anybody can act on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -79,6 +98,28 @@ impl Failure {
             "ExpiredTokenException",
         ];
         self.code().is_none_or(|code| PASSING.contains(&code))
+    }
+
+    /// A right is missing, or a policy forbids it.
+    pub fn is_denied(&self) -> bool {
+        const DENIED: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
+        self.code().is_some_and(|code| DENIED.contains(&code))
+    }
+
+    /// The credentials themselves are not taken.
+    pub fn is_of_credentials(&self) -> bool {
+        const CREDENTIALS: [&str; 9] = [
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "MissingAuthenticationTokenException",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClientException",
+        ];
+        self.code().is_some_and(|code| CREDENTIALS.contains(&code))
     }
 
     pub fn code(&self) -> Option<&str> {

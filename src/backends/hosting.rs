@@ -74,14 +74,25 @@ pub struct Recipe {
     pub prompt_key: Option<String>,
     /// Its licence has to be accepted before its files are used.
     pub gated: bool,
+    /// Its container fetches something by itself.
+    pub needs_network: bool,
+    /// It may take longer than usual to arrive and to load.
+    pub patience_seconds: Option<u32>,
 }
 
 /// Who knows the recipes of models that AWS itself catalogues.
 #[async_trait]
 pub trait Recipes: Send + Sync {
-    /// The recipe of this model for this machine, or for its usual one. `None`: not known, or it can't be hosted.
-    async fn recipe(&self, model: &str, version: Option<&str>, instance_type: Option<&str>)
-    -> Option<Recipe>;
+    /// The recipe of this model for this machine, or for its usual one. `Ok(None)`: the usual container is for it.
+    ///
+    /// # Errors
+    /// `NoAnswer` where nobody can say just now: the wrong container would cost and not answer.
+    async fn recipe(
+        &self,
+        model: &str,
+        version: Option<&str>,
+        instance_type: Option<&str>,
+    ) -> HostingResult<Option<Recipe>>;
 }
 
 /// Where the model's files lie in storage.

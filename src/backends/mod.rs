@@ -2,8 +2,10 @@
 //!
 //! A backend starts, looks at, and stops; it keeps no state of its own that a restart would lose. The supervisor
 //! (`services/supervisor`) drives it and is the only one who does. Adapters: [`local`], [`sagemaker`]. [`exit`] is the
-//! word that the local trainer leaves behind. [`prices`] are ports of their own, for what machines elsewhere cost.
+//! word that the local trainer leaves behind. [`prices`] are ports of their own, for what machines elsewhere cost;
+//! [`account`] tries what the server may do there.
 
+pub mod account;
 pub mod catalogue;
 pub mod exit;
 pub mod hosting;

@@ -3,10 +3,12 @@
 use crate::{
     backends::{
         Folders,
+        account::Account,
         catalogue::Catalogue,
         prices::Prices,
         sagemaker::{
             SageMakerBackend,
+            account::{AwsAccount, Parts},
             hosting::SageMakerHosting,
             jumpstart::{hosting::FromCatalogue, hub::Hub, shipped::Shipped},
             names::Place,
@@ -17,16 +19,15 @@ use crate::{
     domain::time::Clock,
     services::{all::Elsewhere, hosting::Outside},
     storage::Storage,
+    store::Location,
 };
 use aws_config::SdkConfig;
 use std::sync::Arc;
 
 /// Ports that answer from AWS where SageMaker is set up, and otherwise at once from what ships with the program.
 pub fn elsewhere(config: &Config, sdk: Option<&SdkConfig>, clock: Arc<dyn Clock>) -> Elsewhere {
-    let missing = config.aws.missing(&config.storage).or_else(|| match sdk.and_then(SdkConfig::region) {
-        Some(_) => None,
-        None => Some("AWS_REGION is not set.".to_owned()),
-    });
+    let missing = missing(config, sdk);
+    let account = account(config, sdk);
     let own_image = config.aws.training_image.is_some();
     match (sdk, missing) {
         (Some(sdk), None) => {
@@ -40,6 +41,7 @@ pub fn elsewhere(config: &Config, sdk: Option<&SdkConfig>, clock: Arc<dyn Clock>
                 prices: prices.clone(),
                 quotas: quotas::new(sdk, clock),
                 hosting: hosting(config, sdk, catalogue, prices),
+                account,
             }
         }
         (_, missing) => {
@@ -52,9 +54,32 @@ pub fn elsewhere(config: &Config, sdk: Option<&SdkConfig>, clock: Arc<dyn Clock>
                 prices: prices::listed(),
                 quotas: quotas::unknown(),
                 missing: Some(why),
+                account,
             }
         }
     }
+}
+
+/// Why nothing runs on SageMaker.
+fn missing(config: &Config, sdk: Option<&SdkConfig>) -> Option<String> {
+    config.aws.missing(&config.storage).or_else(|| match sdk.and_then(SdkConfig::region) {
+        Some(_) => None,
+        None => Some("AWS_REGION is not set.".to_owned()),
+    })
+}
+
+/// Who tries what the server may do on AWS.
+pub fn account(config: &Config, sdk: Option<&SdkConfig>) -> Arc<dyn Account> {
+    let bucket = match &config.storage {
+        StorageLocation::S3 { bucket, prefix } => Some((bucket.clone(), prefix.clone())),
+        StorageLocation::Disk(_) => None,
+    };
+    let tables = match &config.database {
+        Location::DynamoDb(address) => Some(address.clone()),
+        Location::Sql(_) => None,
+    };
+    let (sdk, missing) = (sdk.cloned(), missing(config, sdk));
+    Arc::new(AwsAccount::new(Parts { sdk, settings: config.aws.clone(), bucket, tables, missing }))
 }
 
 fn hosting(
@@ -110,8 +135,8 @@ pub fn backend(
 
 /// The SDK's settings, where anything of AWS is used at all: finding them may ask the machine's metadata service.
 pub async fn sdk(config: &Config) -> Option<SdkConfig> {
-    match config.storage {
-        StorageLocation::S3 { .. } => Some(crate::aws::config().await),
-        StorageLocation::Disk(_) => None,
+    match (&config.storage, &config.database) {
+        (StorageLocation::S3 { .. }, _) | (_, Location::DynamoDb(_)) => Some(crate::aws::config().await),
+        (StorageLocation::Disk(_), Location::Sql(_)) => None,
     }
 }

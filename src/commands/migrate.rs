@@ -1,6 +1,6 @@
 //! `llm-tuner migrate`: brings the database up to date and ends.
 
-use crate::{config::Config, store::sql::SqlStore};
+use crate::config::Config;
 use std::process::ExitCode;
 
 pub fn run() -> ExitCode {
@@ -11,11 +11,12 @@ pub fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let done = tokio::runtime::Runtime::new().map_err(|error| error.to_string()).and_then(|runtime| {
-        runtime.block_on(SqlStore::connect(&config.database_url)).map_err(|error| error.to_string())
-    });
+    let done = tokio::runtime::Runtime::new()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(config.database.migrate()).map_err(|error| error.to_string()));
     match done {
-        Ok(_) => {
+        Ok(said) => {
+            said.iter().for_each(|line| println!("{line}"));
             println!("The database is up to date.");
             ExitCode::SUCCESS
         }

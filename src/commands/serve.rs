@@ -13,7 +13,6 @@ use crate::{
         supervisor::{Supervisor, SupervisorSettings},
     },
     storage::{Storage, disk::DiskStorage, s3::S3Storage},
-    store::sql::SqlStore,
     web::{assets::Assets, router, state::AppState},
 };
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
@@ -61,7 +60,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let folder = Folder::lock(&config)?;
     let assets = Assets::load(&config.site_root)?;
     let env = Environment::system();
-    let store = Arc::new(SqlStore::connect(&config.database_url).await?);
+    let store = config.database.connect().await?;
     let sdk = super::aws::sdk(&config).await;
     let storage = storage(&config, sdk.as_ref()).await?;
     let stop = CancellationToken::new();

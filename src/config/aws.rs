@@ -23,7 +23,22 @@ pub struct AwsSettings {
     pub poll: Duration,
     /// `SAGEMAKER_INSTALLATION`: tags what we make, so that two installations in one account keep apart.
     pub installation: String,
+    /// `AWS_ENDPOINT_URL` and its like, which the SDK reads by itself: name and address, where one is set.
+    pub endpoints: Vec<(&'static str, String)>,
 }
+
+/// The variables by which the SDK is led to another address than AWS's, as far as we use the service.
+const ENDPOINTS: [&str; 9] = [
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_PRICING",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_SAGEMAKER",
+    "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME",
+    "AWS_ENDPOINT_URL_SERVICE_QUOTAS",
+    "AWS_ENDPOINT_URL_STS",
+];
 
 impl AwsSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
@@ -34,6 +49,8 @@ impl AwsSettings {
         let hugging_face_image = optional("SAGEMAKER_HF_IMAGE");
         let inference_image = optional("SAGEMAKER_INFERENCE_IMAGE");
         let kms_key_id = optional("SAGEMAKER_KMS_KEY_ID");
+        let endpoints = ENDPOINTS.into_iter().filter_map(|name| Some((name, without_user(&optional(name)?))));
+        let endpoints = endpoints.collect();
         let list = |name: &str| -> Vec<String> {
             let text = reader.text(name, "");
             text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
@@ -61,6 +78,7 @@ impl AwsSettings {
             ));
         }
         Self {
+            endpoints,
             role_arn,
             training_image,
             hugging_face_image,
@@ -70,6 +88,15 @@ impl AwsSettings {
             security_groups,
             poll: Duration::from_secs_f64(poll),
             installation,
+        }
+    }
+
+    /// Signed requests and people's data must not travel in the clear in production.
+    pub(super) fn refuse_plain_endpoints(&self, mistakes: &mut Vec<String>) {
+        for (name, _) in self.endpoints.iter().filter(|(_, url)| !url.starts_with("https://")) {
+            mistakes.push(format!(
+                "{name} does not begin with https://, which only a server on loopback may do: unset it, or use https."
+            ));
         }
     }
 
@@ -84,6 +111,14 @@ impl AwsSettings {
             );
         }
         None
+    }
+}
+
+/// An address as it may be shown: what stands before an `@` may be a password.
+fn without_user(address: &str) -> String {
+    match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => address.to_owned(),
     }
 }
 

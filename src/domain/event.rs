@@ -28,6 +28,9 @@ pub enum EventBody {
 }
 
 impl EventBody {
+    /// All kinds, by name.
+    pub const KINDS: [&'static str; 5] = ["log", "metric", "sample", "batch", "state"];
+
     /// The kind's name as stored and as the SSE event's name.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -16,11 +16,13 @@
 //! - [`licence`]: who accepted which model's licence.
 //! - [`money`], [`charge`]: amounts, and what running something cost.
 //! - [`audit`]: one line of the audit log.
+//! - [`checkup`]: what a look at AWS found.
 //! - [`field`]: an error that names the field it is about.
 
 pub mod account;
 pub mod audit;
 pub mod charge;
+pub mod checkup;
 pub mod cloud;
 pub mod dataset;
 pub mod endpoint;

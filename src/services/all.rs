@@ -3,6 +3,7 @@
 use super::{
     accounts::Accounts,
     catalogue::ModelCatalogue,
+    checkup::Checkups,
     context::{Actor, Environment},
     costs::Costs,
     datasets::{self, Datasets},
@@ -16,6 +17,7 @@ use super::{
 use crate::{
     backends::{
         Folders,
+        account::Account,
         catalogue::Catalogue,
         prices::{Prices, Quotas},
     },
@@ -39,6 +41,7 @@ pub struct Elsewhere {
     pub prices: Arc<dyn Prices>,
     pub quotas: Arc<dyn Quotas>,
     pub hosting: hosting::Outside,
+    pub account: Arc<dyn Account>,
 }
 
 /// All services, built once.
@@ -52,6 +55,7 @@ pub struct Services {
     pub catalogue: ModelCatalogue,
     pub endpoints: Endpoints,
     pub costs: Arc<Costs>,
+    pub checkups: Checkups,
     /// Tells who waits for news of a job.
     pub hub: JobHub,
     /// Cancelled when the server ends: open streams watch it.
@@ -71,6 +75,8 @@ impl Services {
     ) -> Self {
         let hub = JobHub::default();
         let costs = Arc::new(Costs::new(store.clone(), elsewhere.prices.clone(), env.clone()));
+        let prices = elsewhere.prices.clone();
+        let checkups = Checkups::new(store.clone(), elsewhere.account, prices, env.clone());
         let cache = config.data_dir.join("cache/models");
         Self {
             training: Training::new(
@@ -101,6 +107,7 @@ impl Services {
                 costs.clone(),
             ),
             costs,
+            checkups,
             accounts: Accounts::new(store.clone(), env.clone(), config.registration),
             datasets: Datasets::new(
                 store.clone(),

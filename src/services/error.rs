@@ -73,7 +73,7 @@ impl From<StorageError> for ServiceError {
                 "The upload broke off before it was complete.",
                 "Upload the file again.",
             ),
-            StorageError::Io(why) => Self::Unavailable(why),
+            StorageError::Unavailable(why) | StorageError::Io(why) => Self::Unavailable(why),
         }
     }
 }

@@ -9,10 +9,12 @@
 //! - [`datasets`] upload, check, preview, repair  - [`hosting`] models on machines of AWS
 //! - [`catalogue`] JumpStart's models           - [`costs`] what it costs on AWS, and budgets
 //! - [`talk`] whoever can be talked to, under one name
+//! - [`checkup`] whether AWS is as the server needs it, and what runs there unknown
 
 pub mod accounts;
 pub mod all;
 pub mod catalogue;
+pub mod checkup;
 pub mod context;
 pub mod costs;
 pub mod datasets;

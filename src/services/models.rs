@@ -13,7 +13,11 @@ use crate::{
     storage::{ByteStream, ObjectMeta, Storage, StorageError, blocking_reader},
     store::{Page, PageRequest, Store},
 };
-use std::{io::Write, ops::Range, path::PathBuf, sync::Arc};
+use std::{io::Write, ops::Range, path::PathBuf, sync::Arc, time::Duration};
+
+/// Files from this size on are fetched from the bucket itself, where there is one.
+const LARGE: u64 = 64 << 20;
+const LINK_LIFETIME: Duration = Duration::from_secs(300);
 
 pub struct Models {
     store: Arc<dyn Store>,
@@ -61,7 +65,9 @@ impl Models {
         let model = self.own(actor, Action::Write, id).await?;
         let audit = actor.audit(self.env.now(), "model.delete", model.id.as_str());
         self.store.delete_model(&model.id, &audit).await?;
+        // A result of SageMaker lies deeper, beside those of other tries.
         self.storage.delete_prefix(&model.prefix).await?;
+        self.storage.delete_prefix(&format!("users/{}/models/{}", model.user_id, model.id)).await?;
         Ok(self.storage.delete(&archive_key(&model)).await?)
     }
 
@@ -89,6 +95,14 @@ impl Models {
         };
         self.store.audit(&actor.audit(self.env.now(), "model.download", model.id.as_str())).await?;
         Ok(Download { file_name: format!("{}.zip", plain_name(&model.name)), meta, key })
+    }
+
+    /// Where a large file can be fetched directly, for five minutes; `None` where it comes through this server.
+    pub async fn link(&self, download: &Download) -> ServiceResult<Option<String>> {
+        if download.meta.bytes < LARGE {
+            return Ok(None);
+        }
+        Ok(self.storage.link(&download.key, &download.file_name, LINK_LIFETIME).await?)
     }
 
     /// The bytes of a download, or a part of them.

@@ -9,7 +9,7 @@ pub mod s3;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -24,6 +24,9 @@ pub enum StorageError {
     /// More came than was allowed; nothing was kept.
     #[error("the object is larger than {0} bytes")]
     TooLarge(u64),
+    /// Nobody answered, or only to say that they can't just now; worth asking again.
+    #[error("file storage does not answer: {0}")]
+    Unavailable(String),
     #[error("file storage failed: {0}")]
     Io(String),
 }
@@ -52,6 +55,11 @@ pub trait Storage: Send + Sync {
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> StorageResult<ByteStream>;
     /// Copies the object to a file of this machine (which must not exist). Never a link: the copy may be written to.
     async fn get_file(&self, key: &str, path: &std::path::Path) -> StorageResult<ObjectMeta>;
+    /// An address at which anybody can fetch the object for so long, as a file of this name, without us in between;
+    /// `None` where the storage has none.
+    async fn link(&self, _key: &str, _file_name: &str, _lifetime: Duration) -> StorageResult<Option<String>> {
+        Ok(None)
+    }
     /// The keys below `prefix/`, without it, in order.
     async fn list(&self, prefix: &str) -> StorageResult<Vec<String>>;
     /// Removes the object; no error where there is none.

@@ -7,10 +7,16 @@
 //! Text comes back as it was given, but for NUL, which not every database can hold: it comes back as `␀` (U+2400).
 //! A number that is none (NaN, infinity) is kept in events, and reads as unknown (`None`) in a row.
 //!
-//! Adapters: [`sql`] (SQLite and Postgres). `tests/store_conformance/` runs one suite over all of them.
+//! Adapters: [`sql`] (SQLite and Postgres), [`dynamodb`]; [`Location`] says which. `tests/store_conformance/` runs one suite over all of them.
 //! Not here: files (see `storage`), rules about who may do what (see `services`).
 
+mod cursor;
+pub mod dynamodb;
+mod encoding;
+mod location;
 pub mod sql;
+
+pub use location::Location;
 
 use crate::domain::{
     account::{Email, Role, Session, User},
@@ -61,6 +67,14 @@ pub type StoreResult<T> = Result<T, StoreError>;
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The same page of what `read` makes of each item.
+    pub(super) fn try_map<U>(self, read: impl FnMut(T) -> StoreResult<U>) -> StoreResult<Page<U>> {
+        let items = self.items.into_iter().map(read).collect::<StoreResult<_>>()?;
+        Ok(Page { items, next: self.next })
+    }
 }
 
 /// Which page: at most `limit` rows after the row that `cursor` names. A cursor is opaque to callers; one that is

@@ -18,8 +18,11 @@ use axum::{
 use base64::Engine;
 use std::ops::Range;
 
-/// The whole file, the part that was asked for, or 416.
+/// The whole file, the part that was asked for, or 416; of a large file in a bucket, where it can be fetched.
 pub async fn answer(models: &Models, download: &Download, headers: &HeaderMap) -> ServiceResult<Response> {
+    if let Some(link) = models.link(download).await? {
+        return Ok(elsewhere(&link, download));
+    }
     let part = requested(headers, &download.meta);
     let (status, range) = match &part {
         Part::Whole => (StatusCode::OK, None),
@@ -61,6 +64,23 @@ pub async fn answer(models: &Models, download: &Download, headers: &HeaderMap) -
         }
     }
     Ok(response)
+}
+
+/// Leads to the bucket, which knows ranges too. Nobody keeps the answer: the address holds for minutes.
+fn elsewhere(link: &str, download: &Download) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let fields = [
+        (header::LOCATION, link),
+        (header::CACHE_CONTROL, "private, no-store"),
+        (header::HeaderName::from_static("x-sha256"), &download.meta.sha256),
+    ];
+    for (name, value) in fields {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -45,6 +45,7 @@ pub fn router(state: AppState) -> Router {
         .route("/sign-in", get(pages::accounts::sign_in))
         .route("/register", get(pages::accounts::register))
         .route("/settings", get(pages::accounts::settings))
+        .route("/settings/aws", get(pages::aws::page))
         .route("/data", get(pages::datasets::list::page))
         .route("/data/{id}", get(pages::datasets::detail::page))
         .route("/training", get(pages::training::list))

@@ -4,10 +4,12 @@ use crate::{
     make::model_id,
     world::{MACHINE, World, accepted, deployment},
 };
+use async_trait::async_trait;
 use llm_tuner::{
-    backends::hosting::Hosting,
+    backends::hosting::{Hosting, HostingError, HostingResult, Recipe, Recipes},
     domain::{
         endpoint::{Endpoint, EndpointState},
+        job::BaseModel,
         money::Money,
     },
     services::{
@@ -16,12 +18,16 @@ use llm_tuner::{
         playground::{Piece, Question},
         talk::name_of_endpoint,
     },
-    store::{AuditLog, Costs, EndpointUpdate, Endpoints as _, Models as _, PageRequest},
+    store::{AuditLog, Costs, EndpointUpdate, Endpoints as _, Licences as _, Models as _, PageRequest},
 };
 use serde_json::json;
 use std::{
     future::Future,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -389,4 +395,63 @@ async fn a_model_is_asked_as_it_was_trained() {
     let body = accepted(&world.fake, "InvokeEndpointWithResponseStream").await.remove(0);
     assert_eq!(body["inputs"], "User:\nHi\n\nAssistant:\nYes?</s>User:\nGo on\n\nAssistant:\n");
     assert_eq!(body["parameters"], json!({ "max_new_tokens": 256, "do_sample": false, "stop": [" How"] }));
+}
+
+/// Knows the recipe of a gated model, once it is asked the second time.
+struct Moody(AtomicBool);
+
+#[async_trait]
+impl Recipes for Moody {
+    async fn recipe(&self, model: &str, _: Option<&str>, on: Option<&str>) -> HostingResult<Option<Recipe>> {
+        assert_eq!(model, "meta-textgeneration-llama-2-7b");
+        if on.is_some() && !self.0.swap(true, Ordering::Relaxed) {
+            return Err(HostingError::NoAnswer("the catalogue is away".to_owned()));
+        }
+        Ok(Some(Recipe {
+            image: Some("763104351884.dkr.ecr.us-east-1.amazonaws.com/djl-inference:0.23.0".to_owned()),
+            instance_types: vec![MACHINE.to_owned()],
+            gated: true,
+            needs_network: true,
+            patience_seconds: Some(2400),
+            ..Recipe::default()
+        }))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalogued_model_is_hosted_by_its_recipe_or_not_yet() {
+    let world = World::with(Some(Arc::new(Moody(AtomicBool::new(false))))).await;
+    let keeper = &world.endpoints;
+    let mut llama = crate::make::model(6, 1, 6);
+    llama.base = BaseModel::JumpStart { id: "meta-textgeneration-llama-2-7b".to_owned() };
+    world.store.create_model(&llama).await.unwrap();
+    let refused = keeper.deploy(&world.actor, &wanted(6)).await;
+    assert!(
+        matches!(refused, Err(ServiceError::Refused { code: "licence_not_accepted", .. })),
+        "{refused:?}"
+    );
+    let accepted_licence = crate::make::licence(1, "meta-textgeneration-llama-2-7b", "3.0.0", 0);
+    world.store.accept_licence(&accepted_licence, &crate::make::audit("licence.accept")).await.unwrap();
+    let other = Wanted { instance_type: "ml.g5.2xlarge".to_owned(), ..wanted(6) };
+    assert!(matches!(keeper.deploy(&world.actor, &other).await, Err(ServiceError::Invalid(_))));
+
+    let made = keeper.deploy(&world.actor, &wanted(6)).await.unwrap();
+    keeper.tick().await.unwrap();
+    assert_eq!(now(&world, &made).await.state, EndpointState::Creating);
+    assert!(accepted(&world.fake, "CreateModel").await.is_empty(), "not in the wrong container");
+    until(&world, keeper, &made, EndpointState::InService).await;
+    let model = accepted(&world.fake, "CreateModel").await.remove(0);
+    assert_eq!(model["EnableNetworkIsolation"], false);
+    assert_eq!(
+        model["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]["ModelAccessConfig"]["AcceptEula"],
+        true
+    );
+    let config = accepted(&world.fake, "CreateEndpointConfig").await.remove(0);
+    assert_eq!(config["ProductionVariants"][0]["ContainerStartupHealthCheckTimeoutInSeconds"], 2400);
+    let question = Question { prompt: "Hello".into(), ..Question::default() };
+    let mut answer = keeper.ask(&world.actor, made.id.as_str(), &question).await.unwrap();
+    while answer.recv().await.is_some() {}
+    let asked =
+        world.fake.requests().await.into_iter().find(|one| one["service"] == "SageMakerRuntime").unwrap();
+    assert_eq!(asked["custom_attributes"], "accept_eula=true");
 }

@@ -11,7 +11,6 @@ mod fake_sagemaker;
 #[expect(dead_code, reason = "shared with other test programs, and each uses a part")]
 mod make;
 #[path = "../support/moto.rs"]
-#[expect(dead_code, reason = "shared with other test programs, and each uses a part")]
 mod moto;
 #[path = "../support/tight.rs"]
 mod tight;

@@ -7,9 +7,8 @@ use crate::{
     world::{Flat, MACHINE, fake, hosting},
 };
 use llm_tuner::{
-    domain::{ids::UserId, model::Model},
+    domain::{account::Email, model::Model},
     services::hosting::Outside,
-    store::Models as _,
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -29,8 +28,9 @@ async fn start() -> (FakeSageMaker, TestApp) {
 /// A finished model of this person.
 async fn give(app: &TestApp, person: &Person, n: u64) -> Model {
     let me = person.json("/api/auth/me").await;
-    let id = me["user"]["id"].as_str().or(me["id"].as_str()).unwrap().to_owned();
-    let owned = Model { user_id: UserId::parse(&id).unwrap(), ..model(n, 1, n) };
+    let email = Email::parse(me["email"].as_str().unwrap()).unwrap();
+    let owner = app.store.user_by_email(&email).await.unwrap().unwrap();
+    let owned = Model { user_id: owner.id, ..model(n, 1, n) };
     app.store.create_model(&owned).await.unwrap();
     owned
 }
@@ -154,7 +154,8 @@ async fn forms_and_pages_do_the_same_without_javascript() {
     assert_eq!(send("30").await.1, to, "pressed twice");
     assert!(text(&ann, &page).await.contains("This model has an endpoint already"));
     let id = to.trim_start_matches("/endpoints/").to_owned();
-    assert!(!text(&ann, "/playground").await.contains(&format!("endpoint:{id}")), "not before it answers");
+    let early = text(&ann, &format!("/playground?model=endpoint:{id}")).await;
+    assert!(early.contains("The endpoint does not answer yet"), "{early}");
 
     until(&fake, &ann, &id, "in_service").await;
     let shown = text(&ann, &to).await;

@@ -7,7 +7,7 @@ use crate::{
 use async_trait::async_trait;
 use llm_tuner::{
     backends::{
-        hosting::{Deployment, ModelFiles},
+        hosting::{Deployment, ModelFiles, Recipes},
         prices::{Prices, Quote, Usage},
         sagemaker::hosting::SageMakerHosting,
     },
@@ -116,6 +116,11 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
+        Self::with(None).await
+    }
+
+    /// Where this says how catalogued models are hosted.
+    pub async fn with(recipes: Option<Arc<dyn Recipes>>) -> Self {
         let fake = fake().await;
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("db").display());
@@ -132,7 +137,7 @@ impl World {
         let outside = Outside {
             hosting: Arc::new(hosting(&fake, &[]).await),
             prices: Some(Arc::new(Flat)),
-            recipes: None,
+            recipes,
             poll: Duration::from_secs(3600),
         };
         let session = Session { created_at: at(0), ..crate::make::session(1, 1) };
@@ -154,11 +159,6 @@ impl World {
     pub async fn later(&self, by: Duration) {
         self.clock.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::Relaxed);
         self.fake.later(by).await;
-    }
-
-    /// Ours alone: the fake's things stay as they are.
-    pub fn we_wait(&self, by: Duration) {
-        self.clock.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), Ordering::Relaxed);
     }
 
     /// How many endpoints AWS has, whatever their state.

@@ -17,7 +17,7 @@ use llm_tuner::{
         supervisor::{Supervisor, SupervisorSettings},
     },
     storage::disk::DiskStorage,
-    store::sql::SqlStore,
+    store::Store,
     web::{assets::Assets, router, state::AppState},
 };
 use reqwest::{Client, Response, StatusCode, multipart};
@@ -38,7 +38,7 @@ pub struct TestApp {
     pub folder: tempfile::TempDir,
     pub disk: Arc<Tight>,
     pub services: Arc<Services>,
-    pub store: Arc<SqlStore>,
+    pub store: Arc<dyn Store>,
     clock: Arc<TestClock>,
     stop: CancellationToken,
 }
@@ -123,7 +123,7 @@ impl TestApp {
             _ => settings.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()),
         })
         .unwrap();
-        let store = Arc::new(SqlStore::connect(&config.database_url).await.unwrap());
+        let store = config.database.connect().await.unwrap();
         let disk = Arc::new(Tight::new(Arc::new(DiskStorage::open(&folder.path().join("objects")).unwrap())));
         let stop = CancellationToken::new();
         let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };

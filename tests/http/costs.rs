@@ -18,7 +18,7 @@ use llm_tuner::{
         costs::Month,
         error::ServiceError,
     },
-    store::{Accounts, AuditLog, Costs, EndpointUpdate, Endpoints, Jobs, PageRequest},
+    store::{EndpointUpdate, PageRequest},
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};

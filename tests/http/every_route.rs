@@ -4,7 +4,8 @@ use crate::app::TestApp;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-const FORMS: [&str; 26] = [
+const FORMS: [&str; 27] = [
+    "check_aws",
     "accept_licence",
     "register",
     "sign_in",

@@ -4,10 +4,7 @@ use crate::{
     app::{Person, TestApp},
     fake_sagemaker::FakeSageMaker,
 };
-use llm_tuner::{
-    backends::sagemaker::jumpstart::hub::Hub,
-    store::{AuditLog, PageRequest},
-};
+use llm_tuner::{backends::sagemaker::jumpstart::hub::Hub, store::PageRequest};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};

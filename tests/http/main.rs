@@ -8,6 +8,7 @@ mod theirs;
 
 mod app;
 mod base_models;
+mod checkup;
 mod costs;
 mod datasets;
 mod every_route;
@@ -19,7 +20,6 @@ mod jumpstart;
 #[expect(dead_code, reason = "shared by test programs, each of which uses a part")]
 mod make;
 #[path = "../support/moto.rs"]
-#[expect(dead_code, reason = "shared with other test programs, and each uses a part")]
 mod moto;
 mod resumable;
 mod resume;

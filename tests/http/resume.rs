@@ -1,7 +1,7 @@
 //! `POST /api/resume-training-job/{job_name}`, and the button on the job's page.
 
 use crate::app::{Person, TestApp};
-use llm_tuner::store::{AuditLog, PageRequest};
+use llm_tuner::store::PageRequest;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::time::Duration;

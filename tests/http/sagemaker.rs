@@ -1,10 +1,7 @@
 //! The seeds' routes for SageMaker: short names of models, general names of settings, the seeds' answer.
 
 use crate::app::{Person, TestApp};
-use llm_tuner::{
-    domain::{cloud::Route, job::BaseModel},
-    store::Jobs,
-};
+use llm_tuner::domain::{cloud::Route, job::BaseModel};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 

@@ -1,6 +1,7 @@
 //! What is another's does not exist, and what another site sends is refused.
 
 use crate::app::TestApp;
+use llm_tuner::services::hosting::Outside;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -84,4 +85,13 @@ async fn nobody_reads_without_signing_in() {
     let page = get("/data?cursor=1").await.unwrap();
     assert_eq!(page.status(), StatusCode::SEE_OTHER);
     assert_eq!(page.headers()["location"], "/sign-in?next=%2Fdata%3Fcursor%3D1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_nothing_can_be_hosted_is_told_to_everybody() {
+    let app = TestApp::that_hosts(Outside::none("The operator has not signed up with AWS.")).await;
+    let ann = app.person("ann@example.org").await;
+    let page = ann.get("/endpoints").await.text().await.unwrap();
+    assert!(page.contains("The operator has not signed up with AWS."), "{page}");
+    assert_eq!(ann.json("/api/endpoints").await["endpoints"], json!([]));
 }

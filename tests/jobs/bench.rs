@@ -24,7 +24,6 @@ use llm_tuner::{
         supervisor::{Supervisor, SupervisorSettings},
     },
     storage::{Storage, disk::DiskStorage},
-    store::{Accounts, Datasets, Jobs, Models},
 };
 use std::{
     fs,

@@ -1,7 +1,7 @@
 //! Servers and trainers that die at any moment: no job is lost, none is run twice, no line is lost or doubled.
 
 use crate::bench::Bench;
-use llm_tuner::{domain::job::JobState, store::Jobs};
+use llm_tuner::domain::job::JobState;
 use std::{fs, time::Duration};
 
 /// Counts to 40, a step at a time, with a checkpoint after each; goes on from it.

@@ -1,13 +1,10 @@
 //! What a job's directory holds when its trainer starts.
 
 use crate::{bench::Bench, support::make};
-use llm_tuner::{
-    domain::{
-        cloud::Place,
-        job::{BaseModel, Job, JobState},
-        model::{Model, ModelFile, ModelKind},
-    },
-    store::{Datasets, Jobs, Models},
+use llm_tuner::domain::{
+    cloud::Place,
+    job::{BaseModel, Job, JobState},
+    model::{Model, ModelFile, ModelKind},
 };
 use std::{collections::HashSet, fs};
 

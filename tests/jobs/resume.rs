@@ -7,7 +7,7 @@ use crate::{
 };
 use llm_tuner::{
     domain::job::{Job, JobState, StopMode},
-    store::{Jobs, StoreError},
+    store::StoreError,
 };
 use std::time::Duration;
 

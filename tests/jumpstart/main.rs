@@ -5,7 +5,6 @@
 #[path = "../support/fake_sagemaker.rs"]
 mod fake_sagemaker;
 #[path = "../support/moto.rs"]
-#[expect(dead_code, reason = "shared with other test programs, and each uses a part")]
 mod moto;
 
 mod catalogue;

@@ -5,7 +5,6 @@
 #[path = "../support/fake_sagemaker.rs"]
 mod fake_sagemaker;
 #[path = "../support/moto.rs"]
-#[expect(dead_code, reason = "nothing here needs a bucket")]
 mod moto;
 
 use aws_sdk_sagemaker::types::{ProductionVariantInstanceType, TrainingInstanceType};

@@ -6,12 +6,18 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
+#[path = "../support/bucket.rs"]
+mod bucket;
 #[path = "../support/fake_sagemaker.rs"]
 mod fake_sagemaker;
 #[path = "../support/moto.rs"]
 mod moto;
 
+#[path = "../support/proxy.rs"]
+mod proxy;
+
 mod adversity;
+mod checkup;
 mod endings;
 mod routes;
 mod server;

@@ -1,6 +1,6 @@
 //! The program under test, with a person signed in.
 
-use super::{fake_sagemaker::FakeSageMaker, moto::python};
+use super::{bucket, fake_sagemaker::FakeSageMaker, moto::python, proxy::Proxy};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use std::{
@@ -35,9 +35,21 @@ impl Server {
         Self::with(&[]).await
     }
 
+    /// The server reaches S3 through this line; the training machines do without it.
+    pub async fn behind_a_line() -> (Self, Proxy) {
+        let aws = FakeSageMaker::start();
+        let line = Proxy::to(aws.moto.url.trim_start_matches("http://").parse().unwrap()).await;
+        let address = format!("http://{}", line.address);
+        (Self::on(aws, &[("AWS_ENDPOINT_URL_S3", &address)]).await, line)
+    }
+
     pub async fn with(settings: &[(&str, &str)]) -> Self {
-        let aws = Arc::new(FakeSageMaker::start());
-        let bucket = aws.moto.bucket().await;
+        Self::on(FakeSageMaker::start(), settings).await
+    }
+
+    async fn on(aws: FakeSageMaker, settings: &[(&str, &str)]) -> Self {
+        let aws = Arc::new(aws);
+        let bucket = bucket::fresh(&aws.moto).await;
         let folder = tempfile::tempdir().unwrap();
         write_site(folder.path());
         let program = env!("CARGO_BIN_EXE_llm-tuner");
@@ -181,7 +193,7 @@ impl Server {
     pub async fn requests(&self, operation: &str) -> Vec<Value> {
         let all = self.aws.requests().await;
         all.into_iter()
-            .filter(|request| request["operation"] == operation && request["effect"] != false)
+            .filter(|request| request["operation"] == operation && request["accepted"] == true)
             .map(|request| request["body"].clone())
             .collect()
     }

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "../support/bucket.rs"]
+mod bucket;
 #[path = "../support/moto.rs"]
 mod moto;
 
@@ -27,7 +29,7 @@ async fn disk() -> Fresh {
 
 async fn s3() -> Fresh {
     let moto = moto::Moto::start();
-    let storage = S3Storage::new(&moto.config().await, moto.bucket().await, "some/prefix");
+    let storage = S3Storage::new(&moto.config().await, bucket::fresh(&moto).await, "some/prefix");
     Fresh { storage: Arc::new(storage), _held: Box::new(moto) }
 }
 

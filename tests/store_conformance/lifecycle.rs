@@ -1,14 +1,22 @@
 //! Random histories of many holders, checked against a model small enough to be plainly right: no job is held by
 //! two, no event is lost or doubled, and what the store answers is what the model says, also across crashes.
 
-use crate::support::make::{at, audit, job, job_id, user};
+use crate::support::{
+    databases,
+    make::{at, audit, job, job_id, user},
+    moto::Moto,
+};
 use llm_tuner::{
     domain::{
         cloud::Place,
         event::EventBody,
         job::{JobState, StopMode},
     },
-    store::{Accounts, JobUpdate, Jobs, StoreError, sql::SqlStore},
+    store::{
+        JobUpdate, Store, StoreError,
+        dynamodb::{Address, DynamoStore},
+        sql::SqlStore,
+    },
 };
 use proptest::{prelude::*, sample::select, test_runner::FileFailurePersistence};
 
@@ -116,7 +124,7 @@ impl World {
         expected.lease.is_some() && expected.epoch == self.beliefs[holder][job]
     }
 
-    async fn step(&mut self, store: &SqlStore, step: &Step) {
+    async fn step(&mut self, store: &dyn Store, step: &Step) {
         match step.clone() {
             Step::Crash => unreachable!("the caller's"),
             Step::Wait(seconds) => self.now += seconds,
@@ -185,7 +193,7 @@ impl World {
         }
     }
 
-    async fn claim(&mut self, store: &SqlStore, holder: usize, limit: usize) {
+    async fn claim(&mut self, store: &dyn Store, holder: usize, limit: usize) {
         let free = |expected: &Expected| {
             !expected.state.is_final() && expected.lease.is_none_or(|(_, until)| until <= self.now)
         };
@@ -212,7 +220,7 @@ impl World {
 
     async fn record(
         &mut self,
-        store: &SqlStore,
+        store: &dyn Store,
         holder: usize,
         job: u64,
         state: Option<JobState>,
@@ -244,7 +252,7 @@ impl World {
     }
 
     /// The whole database against the whole model.
-    async fn check(&self, store: &SqlStore) {
+    async fn check(&self, store: &dyn Store) {
         for (n, expected) in (1..).zip(&self.jobs) {
             let job = store.job(&job_id(n)).await.unwrap().unwrap();
             assert_eq!((job.state, job.stop, job.attempt), (expected.state, expected.stop, expected.attempt));
@@ -268,10 +276,16 @@ impl World {
     }
 }
 
-async fn history(steps: &[Step]) {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}/llm-tuner.db", folder.path().display());
-    let mut store = SqlStore::connect(&url).await.unwrap();
+/// `connect` opens the same database each time.
+async fn history<C, F, S>(connect: C, steps: &[Step]) -> Vec<S>
+where
+    C: Fn() -> F,
+    F: Future<Output = S>,
+    S: Store,
+{
+    // The old server's connections are still open while the new one starts, as after a kill.
+    let mut servers = vec![connect().await];
+    let store: &dyn Store = &servers[0];
     for n in 1..=2 {
         store.create_user(&user(n), &audit("user.create")).await.unwrap();
     }
@@ -281,28 +295,52 @@ async fn history(steps: &[Step]) {
     let mut world = World::new();
     for step in steps {
         if matches!(step, Step::Crash) {
-            // The old server's connections are still open while the new one starts, as after a kill.
-            let next = SqlStore::connect(&url).await.unwrap();
-            drop(std::mem::replace(&mut store, next));
-            world.check(&store).await;
+            servers.push(connect().await);
+            world.check(servers.last().unwrap()).await;
         } else {
-            world.step(&store, step).await;
+            world.step(servers.last().unwrap(), step).await;
         }
     }
-    world.check(&store).await;
-    store.close().await;
+    world.check(servers.last().unwrap()).await;
+    servers
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 48,
+async fn on_sqlite(steps: &[Step]) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/llm-tuner.db", folder.path().display());
+    let servers = history(async || SqlStore::connect(&url).await.unwrap(), steps).await;
+    for store in servers {
+        store.close().await;
+    }
+}
+
+/// On tables of its own: one server of moto for all histories.
+async fn on_dynamodb(moto: &Moto, steps: &[Step]) {
+    let config = moto.config().await;
+    let address = Address { prefix: format!("h{:032x}", rand::random::<u128>()), ..databases::tables() };
+    history(async || DynamoStore::connect(&config, &address).await.unwrap(), steps).await;
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
         max_shrink_iters: 400,
         failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
         ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn no_job_is_held_twice_and_no_event_is_lost_or_doubled(steps in steps()) {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(history(&steps));
     }
+}
+
+fn run(history: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(history);
+}
+
+#[test]
+fn no_job_is_held_twice_and_no_event_is_lost_or_doubled() {
+    proptest!(config(48), |(steps in steps())| run(on_sqlite(&steps)));
+}
+
+#[test]
+fn the_same_holds_on_dynamodb() {
+    let moto = Moto::start();
+    proptest!(config(16), |(steps in steps())| run(on_dynamodb(&moto, &steps)));
 }

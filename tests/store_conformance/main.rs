@@ -1,7 +1,7 @@
 //! One suite over every adapter of the metadata port. A case is a function that takes a store on an empty database;
 //! `cases!` runs all of them on one adapter, each as a test of its own, so an adapter is added with one line.
 //!
-//! Beside them: [`on_sqlite`] and [`on_postgres`] for what only one has, [`lifecycle`] with random histories.
+//! Beside them: [`on_sqlite`], [`on_postgres`] and [`on_dynamodb`] for what only one has, [`lifecycle`] with random histories.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
@@ -21,6 +21,7 @@ mod leases;
 mod licences;
 mod lifecycle;
 mod models;
+mod on_dynamodb;
 mod on_postgres;
 mod on_sqlite;
 mod sessions;
@@ -112,3 +113,4 @@ macro_rules! cases {
 
 cases!(sqlite);
 cases!(postgres);
+cases!(dynamodb);

@@ -6,7 +6,7 @@ use crate::support::{
 };
 use llm_tuner::{
     domain::{cloud::Place, event::EventBody},
-    store::{Accounts, JobUpdate, Jobs, Store, StoreError, sql::SqlStore},
+    store::{Accounts, JobUpdate, StoreError, sql::SqlStore},
 };
 use sqlx::{Connection, SqliteConnection};
 use std::{os::unix::fs::PermissionsExt, path::PathBuf, str::FromStr};
@@ -39,7 +39,7 @@ async fn the_file_is_its_owners_alone() {
     assert_eq!(mode(file.with_extension("db-wal")), 0o600);
     assert_eq!(mode(file.parent().unwrap().to_owned()), 0o700);
     // One that came with wider rights loses them.
-    fresh.store.close().await;
+    fresh.close().await;
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let again = SqlStore::connect(&fresh.url).await.unwrap();
     assert_eq!(mode(file), 0o600);

@@ -4,7 +4,6 @@ use std::{
     io::{BufRead, BufReader},
     net::TcpStream,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -25,7 +24,7 @@ pub struct Moto {
 impl Moto {
     pub fn start() -> Self {
         let mut process = Command::new(python())
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/aws/moto_server.py"))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/moto_server.py"))
             .args(["-H", "127.0.0.1", "-p", "0"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -59,15 +58,6 @@ impl Moto {
             .region(aws_config::Region::new("us-east-1"))
             .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
             .build()
-    }
-
-    /// A bucket that nobody used before.
-    pub async fn bucket(&self) -> String {
-        static NUMBER: AtomicU32 = AtomicU32::new(1);
-        let name = format!("bucket-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let client = aws_sdk_s3::Client::new(&self.config().await);
-        client.create_bucket().bucket(&name).send().await.unwrap();
-        name
     }
 }
 

@@ -30,7 +30,7 @@ use std::{
 };
 
 /// The tag that says whose a training job is.
-const JOB: &str = "llm-tuner:job";
+pub const TAG_JOB: &str = "llm-tuner:job";
 /// How long a spot job may wait for spare capacity, beyond its own time.
 const SPOT_WAIT: u64 = 24 * 3600;
 
@@ -89,7 +89,7 @@ pub async fn is_ours(
     let tags = inner.sagemaker.list_tags().resource_arn(arn).send().await;
     let tags =
         tags.map_err(|error| failure::of_call(&Failure::of(&error), "read the training job's tags"))?;
-    Ok(tags.tags().iter().any(|tag| tag.key() == Some(JOB) && tag.value() == Some(job.id.as_str())))
+    Ok(tags.tags().iter().any(|tag| tag.key() == Some(TAG_JOB) && tag.value() == Some(job.id.as_str())))
 }
 
 pub fn taken(name: &str) -> RunOutcome {
@@ -249,7 +249,7 @@ fn container(
 fn tags(inner: &Inner, job: &Job) -> Vec<(String, String)> {
     let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     vec![
-        tag(JOB, job.id.as_str()),
+        tag(TAG_JOB, job.id.as_str()),
         tag("llm-tuner:owner", job.user_id.as_str()),
         tag("llm-tuner:installation", &inner.settings.installation),
     ]

@@ -17,8 +17,10 @@
 //! - [`look`] how it stands     - [`logs`] what it says, from CloudWatch         - [`failure`] AWS's words, made plain
 //! - [`metrics`] figures in the lines of others' scripts, [`jumpstart`] its models
 //! - [`prices`], [`quotas`] what machines cost and how many may run; [`remembered`] keeps a slow service's answers
+//! - [`account`] tries what the server may do there
 //! - [`names`] names and places - [`package`] the script for Hugging Face's containers
 
+pub mod account;
 pub mod failure;
 pub mod hosting;
 pub mod jumpstart;
@@ -215,7 +217,8 @@ impl TrainingBackend for SageMakerBackend {
         let steps = keys.map_err(stored)?.into_iter().filter_map(|key| {
             let (folder, file) = key.split_once('/')?;
             (file == "manifest.json").then_some(())?;
-            folder.strip_prefix("checkpoint-")?.parse().ok()
+            // The script's, and our own engine's.
+            ["checkpoint-", "step-"].iter().find_map(|start| folder.strip_prefix(start)?.parse().ok())
         });
         Ok(steps.max())
     }
@@ -276,6 +279,7 @@ fn disk(error: io::Error) -> BackendError {
 fn stored(error: StorageError) -> BackendError {
     match error {
         StorageError::Full => BackendError::Full,
-        other => BackendError::Unavailable(format!("The bucket can't be used just now: {other}.")),
+        StorageError::Unavailable(_) => BackendError::Unavailable("The bucket does not answer.".to_owned()),
+        other => BackendError::Io(other.to_string()),
     }
 }

@@ -47,7 +47,7 @@ impl Quotas for NoQuotas {
 }
 
 /// A quota's limit and its code, by its name.
-type Limits = Arc<HashMap<String, (f64, String)>>;
+pub(super) type Limits = Arc<HashMap<String, (f64, String)>>;
 
 struct AwsQuotas {
     client: Client,
@@ -57,7 +57,7 @@ struct AwsQuotas {
 
 /// Which of AWS's two lists: what was set for this account, or what holds for everybody until then.
 #[derive(Debug, Clone, Copy)]
-enum List {
+pub(super) enum List {
     Applied,
     Default,
 }
@@ -69,10 +69,7 @@ impl Quotas for AwsQuotas {
         let name = name(instance_type, usage);
         for list in [List::Applied, List::Default] {
             if let Some((limit, code)) = self.list(list).await?.get(&name) {
-                let url = format!(
-                    "https://{region}.console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas/{code}"
-                );
-                return Ok(Some(Quota { name, limit: *limit, url }));
+                return Ok(Some(Quota { limit: *limit, url: url(region, code), name }));
             }
         }
         Ok(None)
@@ -89,10 +86,15 @@ impl AwsQuotas {
 }
 
 async fn ask(client: Client, list: List) -> Result<Limits, String> {
+    read(client, list).await.map_err(|failure| failure.to_string())
+}
+
+/// The whole list, page by page.
+pub(super) async fn read(client: Client, list: List) -> Result<Limits, Failure> {
     let mut limits = HashMap::new();
     let mut token = None;
     for _ in 0..PAGES {
-        let (quotas, next) = page(&client, list, token).await.map_err(|failure| failure.to_string())?;
+        let (quotas, next) = page(&client, list, token).await?;
         limits.extend(quotas.iter().filter_map(|quota| {
             let code = quota.quota_code().unwrap_or_default().to_owned();
             Some((quota.quota_name()?.to_owned(), (quota.value()?, code)))
@@ -105,7 +107,7 @@ async fn ask(client: Client, list: List) -> Result<Limits, String> {
     Ok(Arc::new(limits))
 }
 
-async fn page(
+pub(super) async fn page(
     client: &Client,
     list: List,
     token: Option<String>,
@@ -125,8 +127,13 @@ async fn page(
     })
 }
 
+/// Where a larger one is asked for.
+pub(super) fn url(region: &str, code: &str) -> String {
+    format!("https://{region}.console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas/{code}")
+}
+
 /// As AWS names it.
-fn name(instance_type: &str, usage: Usage) -> String {
+pub fn name(instance_type: &str, usage: Usage) -> String {
     let used = match usage {
         Usage::Training => "training job",
         Usage::SpotTraining => "spot training job",

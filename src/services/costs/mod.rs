@@ -39,6 +39,7 @@ pub struct Costs {
     store: Arc<dyn Store>,
     prices: Arc<dyn Prices>,
     env: Environment,
+    starting: tokio::sync::Mutex<()>,
 }
 
 /// What a machine would cost for some hours.
@@ -53,7 +54,13 @@ pub struct Estimate {
 
 impl Costs {
     pub fn new(store: Arc<dyn Store>, prices: Arc<dyn Prices>, env: Environment) -> Self {
-        Self { store, prices, env }
+        Self { store, prices, env, starting: tokio::sync::Mutex::default() }
+    }
+
+    /// Held from [`check_budget`](Self::check_budget) until what was checked is written: two starts at once would both
+    /// find room for one.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.starting.lock().await
     }
 
     /// What training on this machine would cost, by today's price.

@@ -158,6 +158,7 @@ impl Endpoints {
             ended_at: None,
             id,
         };
+        let _turn = self.parts.costs.turn().await;
         self.check_budget(actor, &endpoint).await?;
         let audit = actor.audit(now, "endpoint.create", endpoint.id.as_str());
         match self.parts.store.create_endpoint(&endpoint, &audit).await {
@@ -233,6 +234,7 @@ impl Endpoints {
         Ok(if own.is_empty() { MACHINES.map(str::to_owned).to_vec() } else { own })
     }
 
+    /// How JumpStart hosts what the model was tuned from, on this machine or on its usual one.
     async fn recipe(&self, model: &Model, instance_type: Option<&str>) -> ServiceResult<Option<Recipe>> {
         let (BaseModel::JumpStart { id }, Some(recipes)) = (&model.base, &self.parts.outside.recipes) else {
             return Ok(None);
@@ -242,7 +244,7 @@ impl Endpoints {
             Route::JumpStart { version, .. } => Some(version),
             _ => None,
         });
-        Ok(recipes.recipe(id, version.as_deref(), instance_type).await)
+        Ok(recipes.recipe(id, version.as_deref(), instance_type).await?)
     }
 
     async fn licence_accepted(&self, model: &Model) -> ServiceResult<bool> {

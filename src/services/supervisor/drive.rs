@@ -81,6 +81,10 @@ impl Held {
         match prepare::prepare(&self.parts, &self.job).await {
             Ok(()) => {}
             Err(PrepareError::Store(error)) => return Err(error.into()),
+            Err(PrepareError::Later(why)) => {
+                self.note("The files can't be had just now. It is tried again.").await?;
+                return Err(LetGo::later(why));
+            }
             Err(PrepareError::Failed(why)) => {
                 self.fail(why).await?;
                 return Ok(false);

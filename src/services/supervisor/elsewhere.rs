@@ -18,6 +18,8 @@ impl Held {
     /// How the job stands, as often asked as it takes to get an answer.
     pub async fn look(&mut self) -> Result<RunStatus, LetGo> {
         loop {
+            // Whether we asked it to end decides what its end means.
+            self.job.stop = self.asked_to_stop();
             match self.parts.backend.status(&self.job).await {
                 Ok(look) => {
                     if let Some(run) = look.run {

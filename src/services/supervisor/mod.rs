@@ -110,6 +110,13 @@ enum LetGo {
     Backend(#[from] BackendError),
 }
 
+impl LetGo {
+    /// Somebody does not answer: the job is taken up again when its lease has run out.
+    fn later(why: String) -> Self {
+        Self::Backend(BackendError::Unavailable(why))
+    }
+}
+
 impl Supervisor {
     pub fn new(
         store: Arc<dyn Store>,

@@ -35,6 +35,8 @@ const OTHER_DATA: &str = "Look at the dataset's page, then start a new job.";
 pub(super) enum PrepareError {
     /// May work again soon.
     Store(StoreError),
+    /// Files can't be had just now.
+    Later(String),
     /// The job can't be run.
     Failed(Explained),
 }
@@ -175,7 +177,7 @@ async fn base(parts: &Parts, job: &Job, input: &Path) -> Result<(), PrepareError
             for file in model.files.iter().filter(|file| !file.path.contains('/')) {
                 let key = format!("{}/{}", model.prefix, file.path);
                 let copied = parts.storage.get_file(&key, &target.join(&file.path)).await;
-                copied.map_err(|error| explain::storage(&error, &format!("the base model \"{name}\"")))?;
+                copied.map_err(|error| unread(&error, &format!("the base model \"{name}\"")))?;
             }
             Ok(())
         }
@@ -226,7 +228,7 @@ async fn dataset(
         stop,
     };
     let content = parts.storage.get(&dataset.object_key, None).await;
-    let content = content.map_err(|error| explain::storage(&error, &what))?;
+    let content = content.map_err(|error| unread(&error, &what))?;
     let converted = tokio::task::spawn_blocking(move || work.run(content)).await;
     match converted {
         Ok(Ok(counts)) => Ok(counts),
@@ -236,6 +238,14 @@ async fn dataset(
         }
         Ok(Err(error)) => Err(because(error.to_string(), OTHER_DATA).into()),
         Err(error) => Err(explain::engine(error.to_string(), None).into()),
+    }
+}
+
+/// A file that can't be read: now, or at all.
+fn unread(error: &StorageError, what: &str) -> PrepareError {
+    match error {
+        StorageError::Unavailable(why) => PrepareError::Later(why.clone()),
+        error => explain::storage(error, what).into(),
     }
 }
 

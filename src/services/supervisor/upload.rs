@@ -46,6 +46,8 @@ impl Held {
         for path in paths {
             match self.put(&format!("{prefix}/{path}"), &root.join(&path)).await {
                 Ok(meta) => files.push(ModelFile { path, bytes: meta.bytes, sha256: meta.sha256 }),
+                // The trained model stays where it is until somebody answers.
+                Err(StorageError::Unavailable(why)) => return Err(LetGo::later(why)),
                 Err(error) => {
                     if let Err(error) = self.parts.storage.delete_prefix(&prefix).await {
                         tracing::warn!(job = %self.job.id, %error, "a model's files could not be taken back");
@@ -62,6 +64,7 @@ impl Held {
         let listed = match self.parts.storage.list(prefix).await {
             Ok(listed) if !listed.is_empty() => listed,
             Ok(_) => return Ok(Err(nothing())),
+            Err(StorageError::Unavailable(why)) => return Err(LetGo::later(why)),
             Err(error) => return Ok(Err(explain::storage(&error, "the finished model"))),
         };
         let mut files = Vec::with_capacity(listed.len());
@@ -69,6 +72,7 @@ impl Held {
             // Reads what has no checksum yet.
             match self.parts.storage.head(&format!("{prefix}/{path}")).await {
                 Ok(meta) => files.push(ModelFile { path, bytes: meta.bytes, sha256: meta.sha256 }),
+                Err(StorageError::Unavailable(why)) => return Err(LetGo::later(why)),
                 Err(error) => return Ok(Err(explain::storage(&error, "the finished model"))),
             }
         }

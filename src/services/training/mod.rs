@@ -108,6 +108,8 @@ impl Training {
             ));
         }
         self.room_for_one_more(actor).await?;
+        // One start at a time between what a budget leaves and the job that takes it.
+        let _turn = self.planner.cloud.costs.turn().await;
         if let Some(spec) = &plan.spec.cloud {
             let amount = spec.estimate.or_else(|| spec.at_most());
             self.planner.cloud.costs.check_budget(actor, amount).await?;

@@ -17,14 +17,13 @@ mod partial;
 mod permissions;
 mod reading;
 
-pub use permissions::Tried;
-
 use super::{ByteStream, ObjectMeta, Storage, StorageError, StorageResult, key};
 use crate::aws::Failure;
 use async_trait::async_trait;
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
+    presigning::PresigningConfig,
     types::{Delete, ObjectIdentifier, Tag, Tagging},
 };
 use blocks::Blocks;
@@ -33,7 +32,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use multipart::Multipart;
 use reading::Reading;
 use sha2::{Digest, Sha256};
-use std::{ops::Range, path::Path};
+use std::{ops::Range, path::Path, time::Duration};
 use tokio::io::AsyncWriteExt;
 
 /// Bytes of one part: S3 takes 10,000 of them, of 5 MiB or more each but for the last.
@@ -203,6 +202,19 @@ impl Storage for S3Storage {
         written.map(|()| meta)
     }
 
+    async fn link(&self, key: &str, file_name: &str, lifetime: Duration) -> StorageResult<Option<String>> {
+        let name = self.existing(key)?;
+        let signing =
+            PresigningConfig::expires_in(lifetime).map_err(|error| StorageError::Io(error.to_string()))?;
+        let get = self.client.get_object().bucket(&self.bucket).key(name);
+        // An attachment: nothing of a person's files is ever shown as a page.
+        let disposition = format!("attachment; filename=\"{}\"", file_name.replace(['"', '\\'], "_"));
+        let get =
+            get.response_content_disposition(disposition).response_content_type("application/octet-stream");
+        let signed = get.presigned(signing).await.map_err(failure)?;
+        Ok(Some(signed.uri().to_owned()))
+    }
+
     async fn list(&self, prefix: &str) -> StorageResult<Vec<String>> {
         let Ok(name) = self.name(prefix.trim_end_matches('/')) else { return Ok(Vec::new()) };
         let start = format!("{name}/");
@@ -279,6 +291,7 @@ where
     let failure = Failure::of(&error);
     match failure.code() {
         Some("NoSuchKey" | "NotFound" | "NoSuchUpload") => StorageError::NotFound,
+        _ if failure.may_pass() => StorageError::Unavailable(failure.to_string()),
         _ => StorageError::Io(failure.to_string()),
     }
 }

@@ -4,7 +4,8 @@
 //! - NUL in text, which Postgres refuses: it becomes `␀` (U+2400). Inside JSON it is escaped anyway and survives.
 //! - A number that is none (NaN, infinity) in a column, which SQLite turns into null: null on both.
 
-use super::super::{StoreError, StoreResult};
+pub(super) use super::super::encoding::to_json;
+use super::super::{StoreError, StoreResult, encoding::without_nul};
 use crate::domain::{
     account::Email,
     ids::{DatasetId, EndpointId, JobId, ModelId, SessionId, UserId},
@@ -30,10 +31,6 @@ macro_rules! args {
     ($($value:expr),* $(,)?) => { vec![$($crate::store::sql::value::Value::from($value)),*] };
 }
 pub(super) use args;
-
-fn without_nul(text: &str) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{2400}") } else { text.to_owned() }
-}
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
@@ -235,9 +232,4 @@ impl Row {
     pub fn json<T: serde::de::DeserializeOwned>(&self, name: &'static str) -> StoreResult<T> {
         serde_json::from_str(&self.text(name)?).map_err(|error| StoreError::Corrupt(name, error.to_string()))
     }
-}
-
-/// The JSON of a value, as it is stored.
-pub(super) fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> StoreResult<String> {
-    serde_json::to_string(value).map_err(|error| StoreError::Corrupt(what, error.to_string()))
 }

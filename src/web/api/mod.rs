@@ -2,6 +2,7 @@
 //! service method; described by OpenAPI at `/api/openapi.json`, browsable at `/api/docs`.
 
 pub mod accounts;
+pub mod aws;
 pub mod costs;
 pub mod datasets;
 pub mod docs;
@@ -29,6 +30,7 @@ pub fn router() -> OpenApiRouter<AppState> {
         .merge(jumpstart::router())
         .merge(endpoints::router())
         .merge(costs::router())
+        .merge(aws::router())
 }
 
 /// The API as the route table takes it in.

@@ -152,9 +152,10 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// All files as one ZIP, with SHA256SUMS. Single byte ranges.
+/// All files as one ZIP, with SHA256SUMS. Single byte ranges. From 64 MiB on, where files lie in S3, the answer is 307
+/// with an address in the bucket that holds for five minutes.
 #[utoipa::path(get, path = "/api/models/{id}/archive", tag = "Models", params(("id" = String, Path)),
-    responses((status = 200, content_type = "application/octet-stream"), (status = 206), (status = 404, body = ErrorBody)))]
+    responses((status = 200, content_type = "application/octet-stream"), (status = 206), (status = 307), (status = 404, body = ErrorBody)))]
 async fn archive(
     State(state): State<AppState>,
     ApiActor(actor): ApiActor,
@@ -165,10 +166,10 @@ async fn archive(
     Ok(download::answer(&state.models, &file, &headers).await?)
 }
 
-/// One file of the model. Single byte ranges; `Repr-Digest` and `X-SHA256` carry its hash.
+/// One file of the model. Single byte ranges; `Repr-Digest` and `X-SHA256` carry its hash. A large one as the archive.
 #[utoipa::path(get, path = "/api/models/{id}/files/{path}", tag = "Models",
     params(("id" = String, Path), ("path" = String, Path)),
-    responses((status = 200, content_type = "application/octet-stream"), (status = 206), (status = 404, body = ErrorBody)))]
+    responses((status = 200, content_type = "application/octet-stream"), (status = 206), (status = 307), (status = 404, body = ErrorBody)))]
 async fn file(
     State(state): State<AppState>,
     ApiActor(actor): ApiActor,

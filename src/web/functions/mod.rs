@@ -4,6 +4,7 @@
 //! A function names its form, calls one service method, and says where to go then. Nothing else.
 
 pub mod accounts;
+pub mod aws;
 pub mod catalogue;
 pub mod costs;
 pub mod datasets;

@@ -128,10 +128,17 @@ fn settings_view(
         if profile.errors.is_empty() { actor.user.full_name.clone() } else { profile.value("full_name") };
     let rows = sessions.iter().map(|session| session_row(session, actor, now)).collect_view();
     let several = sessions.len() > 1;
+    let admin = actor.is_admin();
     let email = actor.user.email.to_string();
     view! {
         <PageHeader title="Settings" lead=email.clone()/>
         <div class="stack-lg">
+            {admin.then(|| view! {
+                <Card title="AWS">
+                    <p>"Whether AWS is as this server needs it, and what runs there without anybody knowing. "
+                        <a class="link" href="/settings/aws">"Check AWS"</a></p>
+                </Card>
+            })}
             <Card title="Profile">
                 <form method="post" action="/fn/set_full_name" class="stack form-narrow">
                     <FormErrors errors=profile.errors.clone()/>

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod api_docs;
+pub mod aws;
 pub mod costs;
 pub mod datasets;
 pub mod endpoints;

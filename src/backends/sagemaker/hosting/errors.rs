@@ -6,22 +6,8 @@ use crate::{
     backends::hosting::{HostingError, Refusal, Standing},
 };
 
-/// AWS has trouble of its own, or wants to be asked less often: the same call may work later.
-const PASSING: [&str; 9] = [
-    "ThrottlingException",
-    "Throttling",
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
-    "InternalFailure",
-    "InternalServerError",
-    "InternalServerException",
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-];
 /// The server's own credentials are at fault; an operator mends them, and nothing is lost until then.
-const CREDENTIALS: [&str; 7] = [
-    "ExpiredToken",
-    "ExpiredTokenException",
+const CREDENTIALS: [&str; 5] = [
     "UnrecognizedClientException",
     "InvalidClientTokenId",
     "InvalidSignatureException",
@@ -60,12 +46,14 @@ fn refused(kind: Refusal, cause: impl Into<String>, next_step: impl Into<String>
 
 /// A call of SageMaker itself.
 pub fn of_call(failure: Failure, instance_type: &str) -> HostingError {
-    let Failure::Refused { code, message } = failure else {
-        return HostingError::NoAnswer(failure.to_string());
+    let passing = failure.may_pass();
+    let (code, message) = match failure {
+        Failure::Refused { code, message } => (code, message),
+        Failure::NoAnswer(why) => return HostingError::NoAnswer(why),
     };
     tracing::warn!(code, message, "SageMaker refused");
     let code = code.as_str();
-    if PASSING.contains(&code) {
+    if passing {
         return HostingError::NoAnswer("it has trouble of its own just now".to_owned());
     }
     if CREDENTIALS.contains(&code) {
@@ -173,8 +161,10 @@ pub fn given_up(reason: &str, instance_type: &str, name: &str) -> Standing {
 
 /// An invocation.
 pub fn of_invocation(failure: Failure) -> HostingError {
-    let Failure::Refused { code, message } = failure else {
-        return HostingError::NoAnswer(failure.to_string());
+    let passing = failure.may_pass();
+    let (code, message) = match failure {
+        Failure::Refused { code, message } => (code, message),
+        Failure::NoAnswer(why) => return HostingError::NoAnswer(why),
     };
     tracing::warn!(code, message, "an endpoint did not answer");
     let busy = |cause: &str| refused(Refusal::Busy, cause, "Wait a minute and ask again.");
@@ -184,14 +174,10 @@ pub fn of_invocation(failure: Failure) -> HostingError {
         "ServiceUnavailable" | "ServiceUnavailableException" | "InternalDependencyException" => {
             busy("The endpoint can't answer just now: its machine is busy or being replaced.")
         }
-        "ModelStreamError" | "InternalStreamFailure" => refused(
-            Refusal::Model,
-            "The answer broke off: the model's container stopped sending.",
-            "Ask again.",
-        ),
+        "ModelStreamError" | "InternalStreamFailure" => broke_off(),
         "ValidationError" | "ValidationException" if message.contains("not found") => absent(),
         code if DENIED.contains(&code) => denied(&message),
-        code if PASSING.contains(&code) => busy("AWS has trouble of its own just now."),
+        _ if passing => busy("AWS has trouble of its own just now."),
         code if CREDENTIALS.contains(&code) => {
             HostingError::NoAnswer("it does not take the server's credentials".to_owned())
         }
@@ -201,6 +187,11 @@ pub fn of_invocation(failure: Failure) -> HostingError {
             "Shorten the prompt, and ask again.",
         ),
     }
+}
+
+pub fn broke_off() -> HostingError {
+    let cause = "The answer broke off: the model's container stopped sending.";
+    refused(Refusal::Model, cause, "Ask again. If it stays, the container's log in CloudWatch says more.")
 }
 
 fn absent() -> HostingError {

@@ -1,14 +1,19 @@
 //! Asks an endpoint: the body in the container's manner, the answer piece by piece.
 
 use super::{
-    errors::{container_said, of_invocation},
+    errors::{broke_off, container_said, of_invocation},
     reply::{Reply, Unreadable},
 };
 use crate::{
     aws::Failure,
     backends::hosting::{Answer, Ask, HostingError, HostingResult, Refusal, Said},
 };
-use aws_sdk_sagemakerruntime::{Client, primitives::Blob, types::ResponseStream};
+use aws_sdk_sagemakerruntime::{
+    Client,
+    error::SdkError,
+    primitives::Blob,
+    types::{ResponseStream, error::ResponseStreamError},
+};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -42,7 +47,7 @@ async fn streamed(client: &Client, name: &str, ask: &Ask) -> HostingResult<Answe
                     return;
                 }
                 Ok(Err(error)) => {
-                    yield Err(of_invocation(Failure::of(&error)));
+                    yield Err(of_stream(&error));
                     return;
                 }
                 Ok(Ok(None)) => break,
@@ -58,6 +63,14 @@ async fn streamed(client: &Client, name: &str, ask: &Ask) -> HostingResult<Answe
             yield said;
         }
     }))
+}
+
+/// An error among the parts of an answer; what it is, its kind tells, not a code.
+fn of_stream<R: std::fmt::Debug>(error: &SdkError<ResponseStreamError, R>) -> HostingError {
+    match error.as_service_error() {
+        Some(broken) if broken.is_model_stream_error() || broken.is_internal_stream_failure() => broke_off(),
+        _ => of_invocation(Failure::of(error)),
+    }
 }
 
 async fn whole(client: &Client, name: &str, ask: &Ask) -> HostingResult<Answer> {

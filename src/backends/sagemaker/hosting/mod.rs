@@ -16,6 +16,7 @@ use crate::{
         Answer, Ask, Deletion, Deployment, Hosting, HostingError, HostingResult, Listed, NAME_PREFIX,
         Standing,
     },
+    backends::sagemaker::names::Place,
     config::aws::AwsSettings,
     domain::{ids::EndpointId, time::Instant},
 };
@@ -42,8 +43,8 @@ pub struct SageMakerHosting {
     settings: AwsSettings,
     role: String,
     region: String,
-    /// `s3://bucket/prefix/`: where storage keeps its keys.
-    root: String,
+    /// Where storage keeps its keys.
+    place: Place,
 }
 
 impl SageMakerHosting {
@@ -69,21 +70,18 @@ impl SageMakerHosting {
                 .retry_config(RetryConfig::standard().with_max_attempts(1))
                 .build(),
         );
-        let prefix = prefix.trim_matches('/');
-        let root =
-            if prefix.is_empty() { format!("s3://{bucket}/") } else { format!("s3://{bucket}/{prefix}/") };
-        Ok(Self { client, runtime, settings, role, region, root })
+        let place = Place::new(bucket, prefix);
+        Ok(Self { client, runtime, settings, role, region, place })
     }
 
     async fn make_model(&self, requests: &Requests<'_>) -> Result<(), Failure> {
-        // The files come from S3 by SageMaker itself, so the container needs no network of its own.
         let made = self
             .client
             .create_model()
             .model_name(&requests.deployment.name)
             .execution_role_arn(&self.role)
             .primary_container(requests.container())
-            .enable_network_isolation(true)
+            .enable_network_isolation(requests.isolated())
             .set_vpc_config(requests.network())
             .set_tags(Some(requests.tags()));
         there(made.send().await.map(drop).map_err(|error| Failure::of(&error)))
@@ -113,6 +111,11 @@ fn there(made: Result<(), Failure>) -> Result<(), Failure> {
     made.or_else(|failure| if is_there(&failure) { Ok(()) } else { Err(failure) })
 }
 
+/// Whether what was looked for is there.
+fn present(found: Result<(), Failure>) -> Result<bool, Failure> {
+    found.map(|()| true).or_else(|failure| if is_absent(&failure) { Ok(false) } else { Err(failure) })
+}
+
 /// What is not there is as good as deleted.
 fn gone(deleted: Result<(), Failure>) -> Result<(), Failure> {
     deleted.or_else(|failure| if is_absent(&failure) { Ok(()) } else { Err(failure) })
@@ -126,7 +129,7 @@ impl Hosting for SageMakerHosting {
 
     async fn deploy(&self, deployment: &Deployment) -> HostingResult<()> {
         let requests =
-            Requests { deployment, settings: &self.settings, region: &self.region, root: &self.root };
+            Requests { deployment, settings: &self.settings, region: &self.region, place: &self.place };
         let told = |failure| of_call(failure, &deployment.instance_type);
         self.make_model(&requests).await.map_err(told)?;
         self.make_configuration(&requests).await.map_err(told)?;
@@ -158,18 +161,28 @@ impl Hosting for SageMakerHosting {
 
     async fn delete(&self, name: &str) -> HostingResult<Deletion> {
         let told = |failure| of_call(failure, "");
-        let deleted = self.client.delete_endpoint().endpoint_name(name).send().await;
-        match deleted.map_err(|error| Failure::of(&error)) {
-            // What it is made from goes when it is gone: until then AWS may need it.
-            Ok(_) => return Ok(Deletion::UnderWay),
-            Err(failure) if is_under_way(&failure) => return Ok(Deletion::UnderWay),
-            Err(failure) if is_absent(&failure) => {}
-            Err(failure) => return Err(told(failure)),
+        // Looked for first: deleting is allowed by our tag, so of what is gone AWS may say that it is forbidden.
+        let found = self.client.describe_endpoint().endpoint_name(name).send().await;
+        if present(found.map(drop).map_err(|error| Failure::of(&error))).map_err(told)? {
+            let deleted = self.client.delete_endpoint().endpoint_name(name).send().await;
+            match deleted.map_err(|error| Failure::of(&error)) {
+                // What it is made from goes when it is gone: until then AWS may need it.
+                Ok(_) => return Ok(Deletion::UnderWay),
+                Err(failure) if is_under_way(&failure) => return Ok(Deletion::UnderWay),
+                Err(failure) if is_absent(&failure) => {}
+                Err(failure) => return Err(told(failure)),
+            }
         }
-        let deleted = self.client.delete_endpoint_config().endpoint_config_name(name).send().await;
-        gone(deleted.map(drop).map_err(|error| Failure::of(&error))).map_err(told)?;
-        let deleted = self.client.delete_model().model_name(name).send().await;
-        gone(deleted.map(drop).map_err(|error| Failure::of(&error))).map_err(told)?;
+        let found = self.client.describe_endpoint_config().endpoint_config_name(name).send().await;
+        if present(found.map(drop).map_err(|error| Failure::of(&error))).map_err(told)? {
+            let deleted = self.client.delete_endpoint_config().endpoint_config_name(name).send().await;
+            gone(deleted.map(drop).map_err(|error| Failure::of(&error))).map_err(told)?;
+        }
+        let found = self.client.describe_model().model_name(name).send().await;
+        if present(found.map(drop).map_err(|error| Failure::of(&error))).map_err(told)? {
+            let deleted = self.client.delete_model().model_name(name).send().await;
+            gone(deleted.map(drop).map_err(|error| Failure::of(&error))).map_err(told)?;
+        }
         Ok(Deletion::Done)
     }
 

@@ -1,7 +1,10 @@
 //! What is asked of SageMaker for one endpoint: a model, an endpoint configuration and the endpoint, all of one name.
 
 use crate::{
-    backends::hosting::{Deployment, ModelFiles},
+    backends::{
+        hosting::{Deployment, ModelFiles},
+        sagemaker::{jumpstart::snapshot::registry, names::Place},
+    },
     config::aws::AwsSettings,
 };
 use aws_sdk_sagemaker::types::{
@@ -11,32 +14,8 @@ use aws_sdk_sagemaker::types::{
 };
 use std::collections::BTreeMap;
 
-/// The account that AWS serves its containers from in most regions, and where it is another.
-const REGISTRY: &str = "763104351884";
-const REGISTRIES: [(&str, &str); 22] = [
-    ("af-south-1", "626614931356"),
-    ("ap-east-1", "871362719292"),
-    ("ap-northeast-3", "364406365360"),
-    ("ap-south-2", "772153158452"),
-    ("ap-southeast-3", "907027046896"),
-    ("ap-southeast-4", "457447274322"),
-    ("ap-southeast-5", "550225433462"),
-    ("ap-southeast-7", "590183813437"),
-    ("ca-west-1", "204538143572"),
-    ("cn-north-1", "727897471807"),
-    ("cn-northwest-1", "727897471807"),
-    ("eu-central-2", "380420809688"),
-    ("eu-south-1", "692866216735"),
-    ("eu-south-2", "503227376785"),
-    ("il-central-1", "780543022126"),
-    ("me-central-1", "914824155844"),
-    ("me-south-1", "217643126080"),
-    ("mx-central-1", "637423239942"),
-    ("us-gov-east-1", "446045086412"),
-    ("us-gov-west-1", "442386744353"),
-    ("us-iso-east-1", "886529160074"),
-    ("us-isob-east-1", "094389454867"),
-];
+/// The account that AWS serves its containers from, but for the regions that our list knows better.
+const ACCOUNT: &str = "763104351884";
 /// Large Model Inference with vLLM. It reads the Hugging Face layout and answers in TGI's manner.
 const LMI: &str = "djl-inference:0.36.0-lmi28.0.0-cu130";
 /// What a container for CUDA 13 needs of the machine: the usual one's driver is older.
@@ -45,20 +24,15 @@ const LMI_MACHINE: ProductionVariantInferenceAmiVersion = ProductionVariantInfer
 const MODEL_DIR: &str = "/opt/ml/model";
 /// Large models take minutes to arrive and minutes to load.
 const PATIENCE_SECONDS: i32 = 1200;
+/// More than this SageMaker does not take.
+const LONGEST: i32 = 3600;
 /// The only variant; its name is SageMaker's own custom.
 const VARIANT: &str = "AllTraffic";
 
 /// The serving container where neither the operator nor the model names one.
 pub fn usual_image(region: &str) -> String {
-    let own = REGISTRIES.iter().find(|(name, _)| *name == region);
-    let account = own.map_or(REGISTRY, |(_, account)| account);
-    let domain = match region {
-        _ if region.starts_with("cn-") => "amazonaws.com.cn",
-        _ if region.starts_with("us-isob-") => "sc2s.sgov.gov",
-        _ if region.starts_with("us-iso-") => "c2s.ic.gov",
-        _ => "amazonaws.com",
-    };
-    format!("{account}.dkr.ecr.{region}.{domain}/{LMI}")
+    let usual = || format!("{ACCOUNT}.dkr.ecr.{region}.amazonaws.com");
+    format!("{}/{LMI}", registry(region).unwrap_or_else(usual))
 }
 
 /// How many GPUs a machine of this type has; 1 where it may have none.
@@ -84,8 +58,7 @@ pub struct Requests<'a> {
     pub deployment: &'a Deployment,
     pub settings: &'a AwsSettings,
     pub region: &'a str,
-    /// `s3://bucket/prefix/`
-    pub root: &'a str,
+    pub place: &'a Place,
 }
 
 impl Requests<'_> {
@@ -104,11 +77,11 @@ impl Requests<'_> {
         let source = S3ModelDataSource::builder();
         let source = match &self.deployment.files {
             ModelFiles::Folder(key) => source
-                .s3_uri(format!("{}{key}/", self.root))
+                .s3_uri(self.place.uri(&format!("{key}/")))
                 .s3_data_type(S3ModelDataType::S3Prefix)
                 .compression_type(ModelCompressionType::None),
             ModelFiles::Archive(key) => source
-                .s3_uri(format!("{}{key}", self.root))
+                .s3_uri(self.place.uri(key))
                 .s3_data_type(S3ModelDataType::S3Object)
                 .compression_type(ModelCompressionType::Gzip),
         };
@@ -139,13 +112,16 @@ impl Requests<'_> {
 
     pub fn variant(&self) -> ProductionVariant {
         let kind = self.deployment.instance_type.as_str();
+        let own = self.deployment.recipe.as_ref().and_then(|recipe| recipe.patience_seconds);
+        let patience =
+            own.and_then(|own| i32::try_from(own).ok()).unwrap_or(0).clamp(PATIENCE_SECONDS, LONGEST);
         ProductionVariant::builder()
             .variant_name(VARIANT)
             .model_name(&self.deployment.name)
             .instance_type(ProductionVariantInstanceType::from(kind))
             .initial_instance_count(1)
-            .model_data_download_timeout_in_seconds(PATIENCE_SECONDS)
-            .container_startup_health_check_timeout_in_seconds(PATIENCE_SECONDS)
+            .model_data_download_timeout_in_seconds(patience)
+            .container_startup_health_check_timeout_in_seconds(patience)
             .set_inference_ami_version(self.takes_usual_image().then_some(LMI_MACHINE))
             .build()
     }
@@ -153,6 +129,11 @@ impl Requests<'_> {
     fn takes_usual_image(&self) -> bool {
         let own = self.deployment.recipe.as_ref().is_some_and(|recipe| recipe.image.is_some());
         !own && self.settings.inference_image.is_none()
+    }
+
+    /// SageMaker itself fetches the files from S3, so the container needs no network, unless its recipe says so.
+    pub fn isolated(&self) -> bool {
+        !self.deployment.recipe.as_ref().is_some_and(|recipe| recipe.needs_network)
     }
 
     pub fn disk_key(&self) -> Option<String> {

@@ -1,8 +1,8 @@
 //! How a JumpStart model that was tuned wants to be hosted: as its base is, with files of its own.
 
 use crate::backends::{
-    catalogue::Catalogue,
-    hosting::{Recipe, Recipes},
+    catalogue::{Catalogue, CatalogueError},
+    hosting::{HostingError, HostingResult, Recipe, Recipes},
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -16,19 +16,27 @@ impl Recipes for FromCatalogue {
         model: &str,
         version: Option<&str>,
         instance_type: Option<&str>,
-    ) -> Option<Recipe> {
-        let model = self.0.model(model, version).await.ok()?.model;
-        let hosting = model.hosting?;
-        let instance_type = instance_type.unwrap_or(&hosting.default_instance_type);
-        // The usual one first.
-        let mut instance_types = hosting.instance_types.clone();
-        instance_types.sort_by_key(|kind| *kind != hosting.default_instance_type);
-        Some(Recipe {
-            image: hosting.image_on(instance_type).map(str::to_owned),
-            environment: hosting.environment_on(instance_type),
-            instance_types,
-            prompt_key: hosting.payload.and_then(|payload| payload.prompt_key),
-            gated: model.gated,
-        })
+    ) -> HostingResult<Option<Recipe>> {
+        let model = match self.0.model(model, version).await {
+            Ok(found) => found.model,
+            Err(CatalogueError::NoAnswer(why)) => return Err(HostingError::NoAnswer(why)),
+            Err(CatalogueError::Unknown | CatalogueError::Unusable(_)) => return Ok(None),
+        };
+        let gated = model.gated;
+        Ok(model.hosting.map(|hosting| {
+            let on = instance_type.unwrap_or(&hosting.default_instance_type);
+            // The usual one first.
+            let mut instance_types = hosting.instance_types.clone();
+            instance_types.sort_by_key(|kind| *kind != hosting.default_instance_type);
+            Recipe {
+                image: hosting.image_on(on).map(str::to_owned),
+                environment: hosting.environment_on(on),
+                patience_seconds: Some(hosting.download_timeout_seconds.max(hosting.startup_timeout_seconds)),
+                needs_network: !hosting.network_isolation,
+                prompt_key: hosting.payload.and_then(|payload| payload.prompt_key),
+                instance_types,
+                gated,
+            }
+        }))
     }
 }

@@ -25,9 +25,14 @@ pub fn source() -> Source {
 /// The models with the addresses of this region. Where the list does not know the region's registry, their containers
 /// are unknown, and so they can neither be trained nor hosted from it.
 pub fn models(region: &str) -> Vec<Model> {
+    let registry = registry(region);
+    MODELS.iter().filter_map(|(id, file)| model(id, file, region, registry.as_deref())).collect()
+}
+
+/// The host of AWS's containers in this region, as far as the list knows it.
+pub fn registry(region: &str) -> Option<String> {
     let registries: Value = serde_json::from_str(REGISTRIES).unwrap_or_default();
-    let registry = registries[region].as_str();
-    MODELS.iter().filter_map(|(id, file)| model(id, file, region, registry)).collect()
+    registries[region].as_str().map(str::to_owned)
 }
 
 fn model(id: &str, file: &str, region: &str, registry: Option<&str>) -> Option<Model> {

@@ -1,10 +1,13 @@
 //! What jobs tell: appended with the next numbers, read in order.
 
-use super::super::super::{StoreError, StoreResult};
+use super::super::super::{
+    StoreResult,
+    encoding::{decode_event, encode_event},
+};
 use super::super::{
     SqlStore,
     conn::Tx,
-    value::{Row, Value, args, to_json},
+    value::{Row, Value, args},
 };
 use crate::domain::{
     event::{EventBody, JobEvent},
@@ -33,7 +36,7 @@ pub(super) async fn append(
             let mut values: Vec<Value> = args![id];
             for (at, body) in batch {
                 seq = seq.saturating_add(1);
-                values.extend(args![seq, *at, body.kind(), encode(body)?]);
+                values.extend(args![seq, *at, body.kind(), encode_event(body)?]);
             }
             tx.execute(AssertSqlSafe(insert(size)), values).await?;
         }
@@ -52,34 +55,8 @@ fn insert(rows: usize) -> String {
     format!("insert into job_events (job_id, seq, at, kind, body) values {}", tuples.join(", "))
 }
 
-/// JSON has no word for a number that is none, and a loss may become NaN: such a value is stored as a text.
-fn encode(body: &EventBody) -> StoreResult<String> {
-    let EventBody::Metric { value, .. } = body else { return to_json("event", body) };
-    if value.is_finite() {
-        return to_json("event", body);
-    }
-    let mut json =
-        serde_json::to_value(body).map_err(|error| StoreError::Corrupt("event", error.to_string()))?;
-    if let Some(object) = json.as_object_mut() {
-        object.insert("value".to_owned(), value.to_string().into());
-    }
-    to_json("event", &json)
-}
-
-fn decode(text: &str) -> Result<EventBody, serde_json::Error> {
-    serde_json::from_str(text).or_else(|error| {
-        let mut json: serde_json::Value = serde_json::from_str(text)?;
-        let value = json["value"].as_str().and_then(|value| value.parse::<f64>().ok()).ok_or(error)?;
-        json["value"] = 0.into();
-        match serde_json::from_value(json)? {
-            EventBody::Metric { name, step, .. } => Ok(EventBody::Metric { name, value, step }),
-            other => Ok(other),
-        }
-    })
-}
-
 fn read(row: &Row) -> StoreResult<JobEvent> {
-    let body = decode(&row.text("body")?).map_err(|error| StoreError::Corrupt("event", error.to_string()))?;
+    let body = decode_event(&row.text("body")?)?;
     Ok(JobEvent { seq: row.count("seq")?, at: row.instant("at")?, body })
 }
 

@@ -56,11 +56,12 @@ fn row(person: Person, flash: Option<&Flash>) -> AnyView {
                 {expected}
                 {over.then(|| view! { " " <Pill tone=Tone::Bad icon=Icon::Warning>"over budget"</Pill> })}
             </td>
-            <td>
+            <td class="wrap">
                 <form method="post" action="/fn/set_budget" class="actions">
                     <input type="hidden" name="user" value=person.id.to_string()/>
                     <TextField label=label name="budget" id=field hide_label=true inputmode="decimal"
-                        placeholder="no limit" autocomplete="off" value=value error=form.error("budget")/>
+                        placeholder="no limit" autocomplete="off" value=value
+                        autofocus=form.error("budget").is_some() error=form.error("budget")/>
                     <Button small=true>"Save"</Button>
                 </form>
             </td>

@@ -43,12 +43,14 @@ pub fn costs(
     let running = (!report.running.is_empty()).then(|| running_card(&report.running, everybody, now));
     view! {
         <PageHeader title="Costs" lead="What runs on AWS. Jobs on this machine cost nothing." actions=actions/>
+        {whose}
         <div class="stack-lg">
-            {whose}
             {running}
-            {(report.months.len() > 1).then(|| months(report, address))}
-            {figures(report)}
-            {lines_card(report, no_aws, now)}
+            <div>
+                {(report.months.len() > 1).then(|| months(report, address))}
+                {figures(report)}
+            </div>
+            {lines_card(report, no_aws)}
             {people}
         </div>
     }
@@ -125,14 +127,14 @@ fn running_card(running: &[Running], everybody: bool, now: Instant) -> AnyView {
     let rows = running.iter().map(|one| running_row(one, everybody, now)).collect_view();
     let mut columns = vec![
         Column::text("Endpoint"),
+        Column::text("Last used"),
         Column::text("Instance type"),
         Column::text("State"),
         Column::figure("An hour"),
         Column::figure("So far"),
-        Column::text("Last used"),
     ];
     if everybody {
-        columns.insert(1, Column::text("Person"));
+        columns.insert(2, Column::text("Person"));
     }
     view! {
         <Card title=title flush=true>
@@ -163,12 +165,12 @@ fn running_row(Running { endpoint, person, cost, idle }: &Running, everybody: bo
     view! {
         <tr>
             <td class="name" title=endpoint.name.clone()><bdi>{model}</bdi></td>
+            <td>{used}</td>
             {everybody.then(|| view! { <td class="name"><bdi>{person.clone()}</bdi></td> })}
             <td class="mono">{endpoint.instance_type.clone()}</td>
             <td><StatePill state=endpoint_mark(endpoint.state)/></td>
             <td class="figure">{amount(endpoint.price_per_hour)}</td>
             <td class="figure">{amount(*cost)}</td>
-            <td>{used}</td>
         </tr>
     }
     .into_any()
@@ -185,7 +187,7 @@ fn endpoint_mark(state: EndpointState) -> Mark {
     Mark { word, icon, tone, turning }
 }
 
-fn lines_card(report: &Report, no_aws: Option<String>, now: Instant) -> AnyView {
+fn lines_card(report: &Report, no_aws: Option<String>) -> AnyView {
     if report.lines.is_empty() {
         let title = format!("Nothing was spent in {}", report.month.words());
         let text = match no_aws {
@@ -195,7 +197,7 @@ fn lines_card(report: &Report, no_aws: Option<String>, now: Instant) -> AnyView 
         return view! { <EmptyState icon=Icon::Costs title=title text=text/> }.into_any();
     }
     let everybody = report.scope == Scope::Everybody;
-    let rows = report.lines.iter().take(LINES).map(|line| line_row(line, everybody, now)).collect_view();
+    let rows = report.lines.iter().take(LINES).map(|line| line_row(line, everybody)).collect_view();
     let mut columns = vec![
         Column::text("Name"),
         Column::text("Kind"),
@@ -204,7 +206,6 @@ fn lines_card(report: &Report, no_aws: Option<String>, now: Instant) -> AnyView 
         Column::figure("Estimate"),
         Column::figure("Cost"),
         Column::text("State"),
-        Column::text("As of"),
     ];
     if everybody {
         columns.insert(1, Column::text("Person"));
@@ -227,7 +228,7 @@ fn lines_card(report: &Report, no_aws: Option<String>, now: Instant) -> AnyView 
     .into_any()
 }
 
-fn line_row(Line { charge, person, own }: &Line, everybody: bool, now: Instant) -> AnyView {
+fn line_row(Line { charge, person, own }: &Line, everybody: bool) -> AnyView {
     let job = *own && charge.kind == ChargeKind::Training;
     let name = if job {
         view! { <NameCell name=charge.name.clone() href=format!("/training/{}", charge.name)/> }.into_any()
@@ -253,7 +254,6 @@ fn line_row(Line { charge, person, own }: &Line, everybody: bool, now: Instant) 
             <td class="figure">{amount(charge.estimate)}</td>
             <td class="figure">{amount(charge.cost)}</td>
             <td><StatePill state=state/></td>
-            <td><RelativeTime at=charge.updated_at now=now/></td>
         </tr>
     }
     .into_any()

@@ -163,7 +163,13 @@ impl Hosting for SageMakerHosting {
         let told = |failure| of_call(failure, "");
         // Looked for first: deleting is allowed by our tag, so of what is gone AWS may say that it is forbidden.
         let found = self.client.describe_endpoint().endpoint_name(name).send().await;
-        if present(found.map(drop).map_err(|error| Failure::of(&error))).map_err(told)? {
+        let found = found.map_err(|error| Failure::of(&error));
+        let leaving =
+            matches!(&found, Ok(found) if found.endpoint_status() == Some(&EndpointStatus::Deleting));
+        if leaving {
+            return Ok(Deletion::UnderWay);
+        }
+        if present(found.map(drop)).map_err(told)? {
             let deleted = self.client.delete_endpoint().endpoint_name(name).send().await;
             match deleted.map_err(|error| Failure::of(&error)) {
                 // What it is made from goes when it is gone: until then AWS may need it.

@@ -22,13 +22,15 @@ async function expectSound(page: Page, path: string, status = 200): Promise<void
 
 const AREAS = [
   '/', '/data', '/training', '/training/new?key=1', '/models', '/models/jumpstart',
-  '/models/jumpstart/meta-textgeneration-llama-2-7b', '/playground', '/costs', '/settings', '/settings/aws', '/api/docs',
+  '/models/jumpstart/meta-textgeneration-llama-2-7b', '/playground', '/costs', '/settings', '/api/docs',
 ];
 
-test('signed out', async ({ page, problems }) => {
+test("signed out, and the first account's own page", async ({ page, problems }) => {
   problems.allow(/404/);
   await expectSound(page, '/register');
   await register(page);
+  // Of an administrator only: the first account is one.
+  await expectSound(page, '/settings/aws');
   await page.context().clearCookies();
   for (const path of ['/sign-in', '/register']) await expectSound(page, path);
   await expectSound(page, '/nowhere', 404);
@@ -38,7 +40,7 @@ test('with nothing in them', async ({ page, problems }) => {
   problems.allow(/40[04]/);
   await register(page);
   for (const path of AREAS) await expectSound(page, path);
-  for (const path of ['/nowhere', '/training/nothing', '/data/nothing', '/models/nothing']) await expectSound(page, path, 404);
+  for (const path of ['/nowhere', '/settings/aws', '/training/nothing', '/data/nothing', '/models/nothing']) await expectSound(page, path, 404);
   await expectSound(page, '/data/nothing?tab=nonsense', 400);
 });
 

@@ -112,6 +112,6 @@ test.describe('without JavaScript', () => {
     await page.getByLabel('Prompt').fill('count 3');
     await page.getByRole('button', { name: 'Ask' }).click();
     await expect(page.locator('.chat .bubble')).toHaveCount(2);
-    await expect(page.locator('.chat')).toContainText('tokens/s');
+    await expect(page.locator('.chat')).toContainText(/tokens\/s|ended its answer at once/);
   });
 });

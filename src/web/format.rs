@@ -107,9 +107,38 @@ pub fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", integer(count), if count == 1 { one } else { many })
 }
 
+/// What stands below an answer of a model: how long it was, how fast it came, and why it ended. `tokens` is 0 where an
+/// endpoint's container does not count them; `finish_reason` is the API's.
+pub fn answered(text: &str, tokens: u64, tokens_per_second: f64, finish_reason: &str) -> String {
+    let why = match finish_reason {
+        "length" => ", ended at the limit of new tokens",
+        "context" => ", ended where the model's context is full",
+        _ => "",
+    };
+    if text.is_empty() && finish_reason == "stop" {
+        return "No words: the model ended its answer at once".to_owned();
+    }
+    if tokens == 0 {
+        return format!("Done{why}");
+    }
+    format!("{}, {tokens_per_second:.0} tokens/s{why}", plural(tokens, "token", "tokens"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_says_its_length_and_its_end() {
+        assert_eq!(answered("one", 1, 9.6, "stop"), "1 token, 10 tokens/s");
+        assert_eq!(
+            answered("on and on", 64, 100.0, "length"),
+            "64 tokens, 100 tokens/s, ended at the limit of new tokens"
+        );
+        assert_eq!(answered("uncounted", 0, 0.0, "stop"), "Done");
+        assert_eq!(answered("", 0, 0.0, "stop"), "No words: the model ended its answer at once");
+        assert_eq!(answered("", 0, 0.0, "cancelled"), "Done");
+    }
 
     #[test]
     fn digits_are_grouped() {

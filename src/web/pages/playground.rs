@@ -16,6 +16,7 @@ use crate::{
             SelectField, SelectOption, Severity,
         },
         error::{PageError, Problem},
+        format,
         icons::Icon,
         islands::chat::{Chat, Settings, Speaker},
         page::SignedPage,
@@ -220,11 +221,13 @@ fn talk_view(
     view! {
         <PageHeader title="Playground" actions=actions/>
         {absent.map(|(title, next_step)| view! { <Notice severity=Severity::Error title=title next_step=next_step/> })}
+        <div class="stack-lg">
         {asked_before.map(|prompt| view! { <Card><div class="chat">
             <ChatBubble role=ChatRole::User text=prompt/>
             {answers.into_iter().map(answer_view).collect_view()}
         </div></Card> })}
         <Chat speakers=speakers kind=talk.kind.to_owned() settings=asked.settings(&talk.defaults) prompt=String::new() example=example/>
+        </div>
     }
 }
 
@@ -232,12 +235,8 @@ fn answer_view((name, answer): Answered) -> impl IntoView {
     match answer {
         Ok((text, end)) => {
             let figures = match end {
-                // Not every container counts them.
-                Some(Piece::End { tokens, tokens_per_second, .. }) if tokens > 0 => {
-                    format!(
-                        "{}, {tokens_per_second:.0} tokens/s",
-                        crate::web::format::plural(tokens as u64, "token", "tokens")
-                    )
+                Some(Piece::End { tokens, tokens_per_second, finish_reason, .. }) => {
+                    format::answered(&text, tokens as u64, tokens_per_second, finish_reason)
                 }
                 _ => String::new(),
             };

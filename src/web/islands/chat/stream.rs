@@ -99,18 +99,12 @@ fn take(event: &str, answer: RwSignal<Answer>) {
     match field("event:") {
         "text" => answer.update(|answer| answer.text.push_str(data.as_str().unwrap_or_default())),
         "end" => answer.update(|answer| {
-            let tokens = data["tokens"].as_u64().unwrap_or(0);
-            // Not every container counts them.
-            let counted = tokens > 0;
-            let rate = data["tokens_per_second"].as_f64().unwrap_or(0.0);
-            let why = match data["finish_reason"].as_str() {
-                Some("length") => ", ended at the limit of new tokens",
-                Some("context") => ", ended where the model's context is full",
-                _ => "",
-            };
-            let tokens = format::plural(tokens, "token", "tokens");
-            answer.figures =
-                if counted { format!("{tokens}, {rate:.0} tokens/s{why}") } else { format!("Done{why}") };
+            answer.figures = format::answered(
+                &answer.text,
+                data["tokens"].as_u64().unwrap_or(0),
+                data["tokens_per_second"].as_f64().unwrap_or(0.0),
+                data["finish_reason"].as_str().unwrap_or_default(),
+            );
         }),
         "failed" => answer.update(|answer| answer.failure = data.as_str().map(str::to_owned)),
         _ => {}

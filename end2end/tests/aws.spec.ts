@@ -9,8 +9,8 @@ import { expect, test } from '../fixtures';
 import { expectAccessible, form, register, rows } from '../helpers';
 
 test.use({ serverEnv: async ({ aws }, use) => use(aws.environment()) });
-test.setTimeout(180_000);
-
+// Containers really run here, PyTorch in one of them: minutes, where the machine is busy.
+test.setTimeout(300_000);
 
 /** Puts a file into the uploader's field, and waits until it is checked. */
 async function addData(page: Page, name: string): Promise<void> {
@@ -39,7 +39,7 @@ async function start(page: Page, machine: string): Promise<string> {
 }
 
 async function completed(page: Page): Promise<void> {
-  await expect(page.locator('#job-head')).toContainText('completed', { timeout: 90_000 });
+  await expect(page.locator('#job-head')).toContainText('completed', { timeout: 200_000 });
 }
 
 test('upload, JumpStart, a licence, live training, an endpoint, an answer, the bill', async ({ page, aws }) => {
@@ -171,7 +171,7 @@ test('a Hugging Face container tunes a model of the operator, without JavaScript
   await expect(bare).toHaveURL(/\/training\/(?!new)[^/?]+$/);
   await page.goto(bare.url());
   await plain.close();
-  await expect(page.locator('#job-head')).toContainText('completed', { timeout: 90_000 });
+  await completed(page);
   await expect(page.locator('leptos-island .live-plot')).toBeVisible();
   const request = (await aws.sent('CreateTrainingJob')).pop() as { HyperParameters: Record<string, string> };
   expect(request.HyperParameters.sagemaker_program).toBe('"finetune.py"');

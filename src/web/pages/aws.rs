@@ -123,7 +123,7 @@ fn groups(findings: &[Finding]) -> Vec<AnyView> {
             view! {
                 <Card title=area.title() flush=true>
                     <DataTable caption=area.title() columns=vec![
-                        Column::text("What"), Column::text("Result"), Column::text("Found"), Column::text("For"),
+                        Column::text("Result"), Column::text("What"), Column::text("Found"), Column::text("For"),
                     ]>{rows}</DataTable>
                 </Card>
             }
@@ -141,8 +141,8 @@ fn row(finding: &Finding) -> AnyView {
     let next = finding.next_step.clone().map(|next| view! { <br/><span class="muted">{next}</span> });
     view! {
         <tr>
-            <td class="mono">{finding.what.clone()}</td>
             <td><Pill tone=tone icon=icon>{word}</Pill></td>
+            <td class="mono">{finding.what.clone()}</td>
             <td class="wrap">{finding.found.clone()}{next}</td>
             <td class="wrap">{finding.purpose.clone()}</td>
         </tr>

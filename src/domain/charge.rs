@@ -45,6 +45,11 @@ pub struct Charge {
 }
 
 impl Charge {
+    /// The id of its job or endpoint.
+    pub fn subject(&self) -> &str {
+        self.id.split(':').nth(1).unwrap_or_default()
+    }
+
     /// What a budget has to reckon with: what was spent, or what is still to come where that is more.
     pub fn reserved(&self) -> Option<Money> {
         if self.ended { self.cost } else { self.cost.max(self.estimate) }

@@ -127,13 +127,14 @@ fn job_row(job: Job, now: Instant) -> impl IntoView {
 }
 
 fn model_row(model: Model, now: Instant) -> impl IntoView {
+    let talk = model.answers_here().then(|| format!("/playground?model={}", model.id));
     view! {
         <tr>
             <NameCell name=model.name.clone() href=format!("/models/{}", model.id)/>
             <td>{model.base_name.clone()}</td>
             <td class="figure">{format::bytes(model.bytes)}</td>
             <td><RelativeTime at=model.created_at now=now/></td>
-            <td class="row-actions"><LinkButton small=true href=format!("/playground?model={}", model.id)>"Talk"</LinkButton></td>
+            <td class="row-actions">{talk.map(|href| view! { <LinkButton small=true href=href>"Talk"</LinkButton> })}</td>
         </tr>
     }
 }

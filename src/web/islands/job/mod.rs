@@ -15,6 +15,8 @@ use state::{Feed, Link};
 pub fn JobLive(
     /// Where the events come from.
     stream: String,
+    /// What stands where samples would, until there are some.
+    no_samples: String,
     children: Children,
 ) -> impl IntoView {
     let feed = RwSignal::new(Feed::default());
@@ -34,7 +36,7 @@ pub fn JobLive(
             <div class="job-columns">
                 <section class="card" aria-label="Samples">
                     <div class="card-head"><h2>"Samples"</h2><span class="muted t-12">{move || feed.with(Feed::samples_caption)}</span></div>
-                    <div class="card-body">{move || samples(feed)}</div>
+                    <div class="card-body">{move || samples(feed, &no_samples)}</div>
                 </section>
                 <section class="card" aria-label="Log">
                     <div class="card-head"><h2>"Log"</h2>{follow_box(feed)}</div>
@@ -45,11 +47,10 @@ pub fn JobLive(
     }
 }
 
-fn samples(feed: RwSignal<Feed>) -> impl IntoView {
+fn samples(feed: RwSignal<Feed>, none: &str) -> impl IntoView + use<> {
     let samples = feed.with(|feed| feed.samples.clone());
     if samples.is_empty() {
-        return view! { <p class="muted">"Held-out rows are answered here at each evaluation."</p> }
-            .into_any();
+        return view! { <p class="muted">{none.to_owned()}</p> }.into_any();
     }
     samples
         .into_iter()

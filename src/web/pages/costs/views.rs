@@ -200,15 +200,15 @@ fn lines_card(report: &Report, no_aws: Option<String>) -> AnyView {
     let rows = report.lines.iter().take(LINES).map(|line| line_row(line, everybody)).collect_view();
     let mut columns = vec![
         Column::text("Name"),
+        Column::text("State"),
         Column::text("Kind"),
         Column::text("Instance type"),
         Column::figure("Time"),
         Column::figure("Estimate"),
         Column::figure("Cost"),
-        Column::text("State"),
     ];
     if everybody {
-        columns.insert(1, Column::text("Person"));
+        columns.push(Column::text("Person"));
     }
     let more = (report.lines.len() > LINES).then(|| {
         let words = format!(
@@ -229,9 +229,12 @@ fn lines_card(report: &Report, no_aws: Option<String>) -> AnyView {
 }
 
 fn line_row(Line { charge, person, own }: &Line, everybody: bool) -> AnyView {
-    let job = *own && charge.kind == ChargeKind::Training;
-    let name = if job {
-        view! { <NameCell name=charge.name.clone() href=format!("/training/{}", charge.name)/> }.into_any()
+    let page = match charge.kind {
+        ChargeKind::Training => format!("/training/{}", charge.name),
+        ChargeKind::Hosting => format!("/endpoints/{}", charge.subject()),
+    };
+    let name = if *own {
+        view! { <NameCell name=charge.name.clone() href=page/> }.into_any()
     } else {
         view! { <td class="name" title=charge.name.clone()><bdi>{charge.name.clone()}</bdi></td> }.into_any()
     };
@@ -247,13 +250,13 @@ fn line_row(Line { charge, person, own }: &Line, everybody: bool) -> AnyView {
     view! {
         <tr>
             {name}
-            {everybody.then(|| view! { <td class="name"><bdi>{person.clone()}</bdi></td> })}
+            <td><StatePill state=state/></td>
             <td>{kind}</td>
             <td class="mono">{charge.instance_type.clone()}</td>
             <td class="figure">{format::duration(Duration::from_secs(charge.seconds))}</td>
             <td class="figure">{amount(charge.estimate)}</td>
             <td class="figure">{amount(charge.cost)}</td>
-            <td><StatePill state=state/></td>
+            {everybody.then(|| view! { <td class="name"><bdi>{person.clone()}</bdi></td> })}
         </tr>
     }
     .into_any()

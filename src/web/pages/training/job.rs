@@ -150,15 +150,15 @@ fn progress_tab(
         })
         .collect();
     let samples = views::samples(samples);
-    let no_samples = if is_scripted(job) {
-        "The script of a JumpStart model answers no rows while it trains."
-    } else {
+    let no_samples = if by_our_engine(job) {
         "Held-out rows are answered here at each evaluation."
+    } else {
+        "The script of this container answers no rows while it trains."
     };
     let stream = format!("/-/jobs/{}/events", job.name);
     let whole_log = format!("/api/training-job/{}/log", job.name);
     view! {
-        <JobLive stream=stream>
+        <JobLive stream=stream no_samples=no_samples.to_owned()>
             <div class="stack-lg">
                 <Card title="Loss"><LineChart title="Loss by step" series=lines/></Card>
                 <div class="job-columns">
@@ -180,9 +180,9 @@ fn progress_tab(
     }
 }
 
-/// By the script of a JumpStart model, which has ways of its own.
-fn is_scripted(job: &Job) -> bool {
-    job.spec.cloud.as_ref().is_some_and(|spec| matches!(spec.route, Route::JumpStart { .. }))
+/// Only our own engine tells samples and the first batch; the scripts of other containers have ways of their own.
+fn by_our_engine(job: &Job) -> bool {
+    job.spec.cloud.as_ref().is_none_or(|spec| spec.route == Route::Image)
 }
 
 /// Time of day, UTC.
@@ -213,7 +213,9 @@ fn settings_tab(job: &Job, flash: &Flash, now: Instant) -> impl IntoView + use<>
     if let Some(arn) = job.cloud.as_ref().and_then(|run| run.arn.clone()) {
         facts.push(("Job at AWS".into(), view! { <span class="mono">{arn}</span> }.into_any()));
     }
-    if !is_scripted(job) {
+    let route = job.spec.cloud.as_ref().map(|spec| &spec.route);
+    // JumpStart's scripts have settings of their own for it.
+    if !matches!(route, Some(Route::JumpStart { .. })) {
         facts.push(("Held out".into(), format::percent(job.spec.validation_share).into_any()));
     }
     for (name, value) in &job.spec.hyperparameters {
@@ -264,14 +266,16 @@ fn data_tab(job: &Job, batch: &[JobEvent]) -> impl IntoView + use<> {
         EventBody::Batch { json } => Some(json.clone()),
         _ => None,
     });
+    let shown = (batch.is_some() || by_our_engine(job)).then(|| {
+        let batch = match batch {
+            Some(json) => batch_view(&json),
+            None => view! { <p class="muted">"It is shown here once training has begun."</p> }.into_any(),
+        };
+        view! { <Card title="The first batch as the model sees it">{batch}</Card> }
+    });
     view! {
         <Card title="Trained on"><ul>{datasets}</ul></Card>
-        <Card title="The first batch as the model sees it">
-            {match batch {
-                Some(json) => batch_view(&json),
-                None => view! { <p class="muted">"It is shown here once training has begun."</p> }.into_any(),
-            }}
-        </Card>
+        {shown}
     }
 }
 

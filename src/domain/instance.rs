@@ -183,11 +183,6 @@ impl InstanceType {
         self.name.split('.').nth(1).unwrap_or_default()
     }
 
-    /// GPU memory of the whole machine, in GB.
-    pub fn gpu_memory_gb(&self) -> u32 {
-        self.gpu.map_or(0, |(count, gpu)| count * gpu.memory_gb)
-    }
-
     /// Floating-point operations a second that a training may be expected to reach; `None` without a GPU, where too
     /// much depends on the program.
     pub fn training_flops_per_second(&self) -> Option<f64> {
@@ -277,10 +272,11 @@ mod tests {
 
     #[test]
     fn what_is_taken_instead_is_never_less() {
+        let gpu_memory = |kind: &InstanceType| kind.gpu.map_or(0, |(count, gpu)| count * gpu.memory_gb);
         for kind in &INSTANCE_TYPES {
             for other in kind.fitting_instead(Usage::Training) {
                 assert!(other.trains && other.memory_gib >= kind.memory_gib, "{kind:?} {other:?}");
-                assert!(other.gpu_memory_gb() >= kind.gpu_memory_gb(), "{kind:?} {other:?}");
+                assert!(gpu_memory(other) >= gpu_memory(kind), "{kind:?} {other:?}");
                 assert_ne!(other.name, kind.name);
             }
         }

@@ -144,33 +144,6 @@ impl ModelCatalogue {
         Ok(self.acceptance(actor, id, version).await?.is_some())
     }
 
-    /// A model that this person may tune now.
-    ///
-    /// # Errors
-    /// `Refused` where it can't be tuned, or where its licence is to be accepted first.
-    pub async fn to_train(&self, actor: &Actor, id: &str, version: Option<&str>) -> ServiceResult<Model> {
-        let Found { model, .. } = self.find(id, version).await?;
-        if model.layouts().is_empty() {
-            let why = if model.training.is_some() {
-                format!("It is not known how {} wants its data.", model.name)
-            } else {
-                format!("{} can't be fine-tuned.", model.name)
-            };
-            return Err(ServiceError::refused("not_tunable", why, "Choose another model of the catalogue."));
-        }
-        if model.gated && !self.has_accepted(actor, &model.id, &model.version).await? {
-            return Err(ServiceError::refused(
-                "licence_not_accepted",
-                format!("You have not accepted the licence of {}, version {}.", model.name, model.version),
-                format!(
-                    "Read and accept it at /models/jumpstart/{}; then start the training again.",
-                    model.id
-                ),
-            ));
-        }
-        Ok(model)
-    }
-
     async fn acceptance(
         &self,
         actor: &Actor,

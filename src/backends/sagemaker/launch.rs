@@ -2,7 +2,7 @@
 //! be done again.
 
 use super::{
-    Inner, blocking, failure,
+    Inner, blocking, failure, images,
     jumpstart::training::{Choices, has_own_disk, training_request},
     look, names,
     package::{self, METRICS, PROGRAM},
@@ -192,7 +192,7 @@ fn container(
         }
         Route::Script | Route::JumpStart { .. } => {
             let image =
-                settings.hugging_face_image.clone().unwrap_or_else(|| hugging_face_image(&inner.region));
+                settings.hugging_face_image.clone().unwrap_or_else(|| images::training(&inner.region));
             // Its requirements come from the network.
             (image, script_settings(inner, job, &name), false)
         }
@@ -319,20 +319,4 @@ fn script_settings(inner: &Inner, job: &Job, name: &str) -> BTreeMap<String, Str
     // A number, as that library sends it.
     settings.insert("sagemaker_container_log_level".to_owned(), "20".to_owned());
     settings
-}
-
-/// The newest published Hugging Face training container that `sagemaker/` was tried with.
-/// <https://github.com/aws/deep-learning-containers> and the accounts of `sagemaker-python-sdk`'s `huggingface.json`.
-fn hugging_face_image(region: &str) -> String {
-    let account = match region {
-        "af-south-1" => "626614931356",
-        "ap-east-1" => "871362719292",
-        "me-central-1" => "914824155844",
-        "cn-north-1" | "cn-northwest-1" => "727897471807",
-        _ => "763104351884",
-    };
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!(
-        "{account}.dkr.ecr.{region}.{domain}/huggingface-pytorch-training:2.9.0-transformers5.3.0-gpu-py312-cu130-ubuntu22.04"
-    )
 }

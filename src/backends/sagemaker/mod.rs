@@ -18,11 +18,12 @@
 //! - [`metrics`] figures in the lines of others' scripts, [`jumpstart`] its models
 //! - [`prices`], [`quotas`] what machines cost and how many may run; [`remembered`] keeps a slow service's answers
 //! - [`account`] tries what the server may do there
-//! - [`names`] names and places - [`package`] the script for Hugging Face's containers
+//! - [`names`] names and places - [`package`] the script for Hugging Face's containers - [`images`] AWS's containers
 
 pub mod account;
 pub mod failure;
 pub mod hosting;
+mod images;
 pub mod jumpstart;
 mod launch;
 mod logs;

@@ -3,7 +3,7 @@
 use crate::{
     backends::{
         hosting::{Deployment, ModelFiles},
-        sagemaker::{jumpstart::snapshot::registry, names::Place},
+        sagemaker::{images, names::Place},
     },
     config::aws::AwsSettings,
 };
@@ -14,11 +14,7 @@ use aws_sdk_sagemaker::types::{
 };
 use std::collections::BTreeMap;
 
-/// The account that AWS serves its containers from, but for the regions that our list knows better.
-const ACCOUNT: &str = "763104351884";
-/// Large Model Inference with vLLM. It reads the Hugging Face layout and answers in TGI's manner.
-const LMI: &str = "djl-inference:0.36.0-lmi28.0.0-cu130";
-/// What a container for CUDA 13 needs of the machine: the usual one's driver is older.
+/// What the usual container, which is for CUDA 13, needs of the machine: others have an older driver.
 const LMI_MACHINE: ProductionVariantInferenceAmiVersion = ProductionVariantInferenceAmiVersion::Al2023Gpu41;
 /// Where SageMaker lays a model's files.
 const MODEL_DIR: &str = "/opt/ml/model";
@@ -28,12 +24,6 @@ const PATIENCE_SECONDS: i32 = 1200;
 const LONGEST: i32 = 3600;
 /// The only variant; its name is SageMaker's own custom.
 const VARIANT: &str = "AllTraffic";
-
-/// The serving container where neither the operator nor the model names one.
-pub fn usual_image(region: &str) -> String {
-    let usual = || format!("{ACCOUNT}.dkr.ecr.{region}.amazonaws.com");
-    format!("{}/{LMI}", registry(region).unwrap_or_else(usual))
-}
 
 /// How many GPUs a machine of this type has; 1 where it may have none.
 pub fn gpus(instance_type: &str) -> u32 {
@@ -67,7 +57,7 @@ impl Requests<'_> {
         let image = self.settings.inference_image.clone();
         let image = recipe.and_then(|recipe| recipe.image.clone()).or(image);
         ContainerDefinition::builder()
-            .image(image.unwrap_or_else(|| usual_image(self.region)))
+            .image(image.unwrap_or_else(|| images::serving(self.region)))
             .model_data_source(ModelDataSource::builder().s3_data_source(self.files()).build())
             .set_environment(Some(self.environment().into_iter().collect()))
             .build()
@@ -161,16 +151,6 @@ impl Requests<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_image_is_the_regions() {
-        assert_eq!(
-            usual_image("eu-central-1"),
-            "763104351884.dkr.ecr.eu-central-1.amazonaws.com/djl-inference:0.36.0-lmi28.0.0-cu130"
-        );
-        assert!(usual_image("eu-south-1").starts_with("692866216735.dkr.ecr.eu-south-1."));
-        assert!(usual_image("cn-north-1").contains("727897471807.dkr.ecr.cn-north-1.amazonaws.com.cn/"));
-    }
 
     #[test]
     fn machines_have_their_gpus() {

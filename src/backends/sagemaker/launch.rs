@@ -132,11 +132,11 @@ async fn send(inner: &Inner, job: &Job) -> Result<BTreeMap<String, String>, Back
     let mut channels: BTreeMap<String, String> = files
         .iter()
         .filter_map(|(key, _)| key.split_once('/'))
-        .map(|(channel, _)| (channel.to_owned(), inner.place.uri(&format!("{prefix}/{channel}/"))))
+        .map(|(channel, _)| (channel.to_owned(), inner.bucket.uri(&format!("{prefix}/{channel}/"))))
         .collect();
     if let Some(base) = base {
         // Its files lie in the bucket already.
-        channels.insert("model".to_owned(), inner.place.uri(&format!("{}/", base.trim())));
+        channels.insert("model".to_owned(), inner.bucket.uri(&format!("{}/", base.trim())));
     }
     Ok(channels)
 }
@@ -217,7 +217,7 @@ fn container(
         hyper_parameters,
         input_data_config,
         output_data_config: Output {
-            s3_output_path: inner.place.uri(&names::output(&job.user_id, &job.id)),
+            s3_output_path: inner.bucket.uri(&names::output(&job.user_id, &job.id)),
             compression_type: Some("NONE".to_owned()),
             kms_key_id: settings.kms_key_id.clone(),
         },
@@ -233,7 +233,7 @@ fn container(
         },
         vpc_config: vpc(inner),
         checkpoint_config: Some(Checkpoints {
-            s3_uri: inner.place.uri(&format!("{}/", names::checkpoints(&job.user_id, &job.id))),
+            s3_uri: inner.bucket.uri(&format!("{}/", names::checkpoints(&job.user_id, &job.id))),
             local_path: "/opt/ml/checkpoints".to_owned(),
         }),
         environment: BTreeMap::new(),
@@ -289,7 +289,7 @@ async fn jumpstart(
         hyperparameters: job.spec.hyperparameters.clone(),
         training_uri: channels.get("training").cloned().unwrap_or_default(),
         validation_uri: channels.get("validation").cloned(),
-        output_uri: inner.place.uri(&names::output(&job.user_id, &job.id)),
+        output_uri: inner.bucket.uri(&names::output(&job.user_id, &job.id)),
         max_runtime_seconds: spec.max_runtime_seconds,
         licence_accepted: spec.licence_accepted,
         tags: tags(inner, job),
@@ -309,7 +309,7 @@ fn script_settings(inner: &Inner, job: &Job, name: &str) -> BTreeMap<String, Str
         settings.insert("model_id".to_owned(), id.clone());
     }
     settings.insert("sagemaker_program".to_owned(), PROGRAM.to_owned());
-    settings.insert("sagemaker_submit_directory".to_owned(), inner.place.uri(&source(job)));
+    settings.insert("sagemaker_submit_directory".to_owned(), inner.bucket.uri(&source(job)));
     settings.insert("sagemaker_job_name".to_owned(), name.to_owned());
     settings.insert("sagemaker_region".to_owned(), inner.region.clone());
     let mut settings: BTreeMap<String, String> = settings

@@ -51,7 +51,7 @@ use crate::{
     storage::{Storage, StorageError},
 };
 use async_trait::async_trait;
-use names::Place;
+use names::Bucket;
 use std::{
     collections::HashMap,
     fs, io,
@@ -76,7 +76,7 @@ struct Inner {
     catalogue: Arc<dyn Catalogue>,
     settings: AwsSettings,
     region: String,
-    place: Place,
+    bucket: Bucket,
     /// The directory that holds the jobs' directories.
     jobs: PathBuf,
     clock: Arc<dyn Clock>,
@@ -85,7 +85,7 @@ struct Inner {
 }
 
 impl SageMakerBackend {
-    /// `storage` is the bucket that `place` names. Asks nothing of AWS yet.
+    /// `storage` is the `bucket`, as a port. Asks nothing of AWS yet.
     ///
     /// # Errors
     /// Where the jobs' directory can't be made.
@@ -94,7 +94,7 @@ impl SageMakerBackend {
         settings: AwsSettings,
         storage: Arc<dyn Storage>,
         catalogue: Arc<dyn Catalogue>,
-        place: Place,
+        bucket: Bucket,
         jobs: PathBuf,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BackendError> {
@@ -109,7 +109,7 @@ impl SageMakerBackend {
             catalogue,
             settings,
             region: sdk.region().map(ToString::to_string).unwrap_or_default(),
-            place,
+            bucket,
             jobs,
             clock,
             ended: Mutex::default(),
@@ -226,7 +226,7 @@ impl TrainingBackend for SageMakerBackend {
 
     async fn result(&self, job: &Job) -> Result<Artifact, BackendError> {
         let artifact = job.cloud.as_ref().and_then(|run| run.artifact.as_deref());
-        let Some(key) = artifact.and_then(|uri| self.inner.place.key(uri)) else {
+        let Some(key) = artifact.and_then(|uri| self.inner.bucket.key(uri)) else {
             return Ok(Artifact::Nothing);
         };
         // Packed, it lies alone in its folder.

@@ -16,7 +16,7 @@ use crate::{
         Answer, Ask, Deletion, Deployment, Hosting, HostingError, HostingResult, Listed, NAME_PREFIX,
         Standing,
     },
-    backends::sagemaker::names::Place,
+    backends::sagemaker::names::Bucket,
     config::aws::AwsSettings,
     domain::{ids::EndpointId, time::Instant},
 };
@@ -44,7 +44,7 @@ pub struct SageMakerHosting {
     role: String,
     region: String,
     /// Where storage keeps its keys.
-    place: Place,
+    bucket: Bucket,
 }
 
 impl SageMakerHosting {
@@ -70,8 +70,8 @@ impl SageMakerHosting {
                 .retry_config(RetryConfig::standard().with_max_attempts(1))
                 .build(),
         );
-        let place = Place::new(bucket, prefix);
-        Ok(Self { client, runtime, settings, role, region, place })
+        let bucket = Bucket::new(bucket, prefix);
+        Ok(Self { client, runtime, settings, role, region, bucket })
     }
 
     async fn make_model(&self, requests: &Requests<'_>) -> Result<(), Failure> {
@@ -129,7 +129,7 @@ impl Hosting for SageMakerHosting {
 
     async fn deploy(&self, deployment: &Deployment) -> HostingResult<()> {
         let requests =
-            Requests { deployment, settings: &self.settings, region: &self.region, place: &self.place };
+            Requests { deployment, settings: &self.settings, region: &self.region, bucket: &self.bucket };
         let told = |failure| of_call(failure, &deployment.instance_type);
         self.make_model(&requests).await.map_err(told)?;
         self.make_configuration(&requests).await.map_err(told)?;

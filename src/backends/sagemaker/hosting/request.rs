@@ -3,7 +3,7 @@
 use crate::{
     backends::{
         hosting::{Deployment, ModelFiles},
-        sagemaker::{images, names::Place},
+        sagemaker::{images, names::Bucket},
     },
     config::aws::AwsSettings,
 };
@@ -48,7 +48,7 @@ pub struct Requests<'a> {
     pub deployment: &'a Deployment,
     pub settings: &'a AwsSettings,
     pub region: &'a str,
-    pub place: &'a Place,
+    pub bucket: &'a Bucket,
 }
 
 impl Requests<'_> {
@@ -67,11 +67,11 @@ impl Requests<'_> {
         let source = S3ModelDataSource::builder();
         let source = match &self.deployment.files {
             ModelFiles::Folder(key) => source
-                .s3_uri(self.place.uri(&format!("{key}/")))
+                .s3_uri(self.bucket.uri(&format!("{key}/")))
                 .s3_data_type(S3ModelDataType::S3Prefix)
                 .compression_type(ModelCompressionType::None),
             ModelFiles::Archive(key) => source
-                .s3_uri(self.place.uri(key))
+                .s3_uri(self.bucket.uri(key))
                 .s3_data_type(S3ModelDataType::S3Object)
                 .compression_type(ModelCompressionType::Gzip),
         };

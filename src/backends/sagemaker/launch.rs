@@ -10,7 +10,7 @@ use super::{
         Algorithm, Checkpoints, InputChannel, KeyValue, Metric, Output, Profiler, Resources, Stopping,
         TrainingRequest, Vpc,
     },
-    stored,
+    stored, tags,
 };
 use crate::{
     aws::Failure,
@@ -29,8 +29,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The tag that says whose a training job is.
-pub const TAG_JOB: &str = "llm-tuner:job";
 /// How long a spot job may wait for spare capacity, beyond its own time.
 const SPOT_WAIT: u64 = 24 * 3600;
 
@@ -86,10 +84,10 @@ pub async fn is_ours(
     found: &DescribeTrainingJobOutput,
 ) -> Result<bool, BackendError> {
     let arn = found.training_job_arn().unwrap_or_default();
-    let tags = inner.sagemaker.list_tags().resource_arn(arn).send().await;
-    let tags =
-        tags.map_err(|error| failure::of_call(&Failure::of(&error), "read the training job's tags"))?;
-    Ok(tags.tags().iter().any(|tag| tag.key() == Some(TAG_JOB) && tag.value() == Some(job.id.as_str())))
+    let found = inner.sagemaker.list_tags().resource_arn(arn).send().await;
+    let found =
+        found.map_err(|error| failure::of_call(&Failure::of(&error), "read the training job's tags"))?;
+    Ok(found.tags().iter().any(|tag| tag.key() == Some(tags::JOB) && tag.value() == Some(job.id.as_str())))
 }
 
 pub fn taken(name: &str) -> RunOutcome {
@@ -237,7 +235,7 @@ fn container(
             local_path: "/opt/ml/checkpoints".to_owned(),
         }),
         environment: BTreeMap::new(),
-        tags: tags(inner, job).into_iter().map(|(key, value)| KeyValue { key, value }).collect(),
+        tags: our_tags(inner, job).into_iter().map(|(key, value)| KeyValue { key, value }).collect(),
         enable_network_isolation: isolated,
         enable_inter_container_traffic_encryption: false,
         enable_managed_spot_training: spec.spot,
@@ -246,12 +244,12 @@ fn container(
     })
 }
 
-fn tags(inner: &Inner, job: &Job) -> Vec<(String, String)> {
+fn our_tags(inner: &Inner, job: &Job) -> Vec<(String, String)> {
     let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     vec![
-        tag(TAG_JOB, job.id.as_str()),
-        tag("llm-tuner:owner", job.user_id.as_str()),
-        tag("llm-tuner:installation", &inner.settings.installation),
+        tag(tags::JOB, job.id.as_str()),
+        tag(tags::OWNER, job.user_id.as_str()),
+        tag(tags::INSTALLATION, &inner.settings.installation),
     ]
 }
 
@@ -292,7 +290,7 @@ async fn jumpstart(
         output_uri: inner.bucket.uri(&names::output(&job.user_id, &job.id)),
         max_runtime_seconds: spec.max_runtime_seconds,
         licence_accepted: spec.licence_accepted,
-        tags: tags(inner, job),
+        tags: our_tags(inner, job),
         kms_key: inner.settings.kms_key_id.clone(),
         vpc: vpc(inner),
     };

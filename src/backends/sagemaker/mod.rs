@@ -18,7 +18,7 @@
 //! - [`metrics`] figures in the lines of others' scripts, [`jumpstart`] its models
 //! - [`prices`], [`quotas`] what machines cost and how many may run; [`remembered`] keeps a slow service's answers
 //! - [`account`] tries what the server may do there
-//! - [`names`] names and places - [`package`] the script for Hugging Face's containers - [`images`] AWS's containers
+//! - [`names`] names and places - [`tags`] whose it is - [`package`] the script for Hugging Face's containers - [`images`] AWS's containers
 
 pub mod account;
 pub mod failure;
@@ -35,6 +35,7 @@ pub mod prices;
 pub mod quotas;
 pub mod remembered;
 pub mod request;
+mod tags;
 
 use super::{
     Artifact, BackendError, Look, Progress, RunOutcome, RunStatus, TrainingBackend, catalogue::Catalogue,

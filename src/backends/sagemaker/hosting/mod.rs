@@ -16,7 +16,7 @@ use crate::{
         Answer, Ask, Deletion, Deployment, Hosting, HostingError, HostingResult, Listed, NAME_PREFIX,
         Standing,
     },
-    backends::sagemaker::names::Bucket,
+    backends::sagemaker::{names::Bucket, tags},
     config::aws::AwsSettings,
     domain::{ids::EndpointId, time::Instant},
 };
@@ -26,9 +26,6 @@ use aws_sdk_sagemaker::{Client, types::EndpointStatus};
 use errors::{is_absent, is_there, is_under_way, of_call};
 use request::Requests;
 use std::time::Duration;
-
-pub(super) const TAG_ENDPOINT: &str = "llm-tuner:endpoint";
-pub(super) const TAG_INSTALLATION: &str = "llm-tuner:installation";
 
 /// One try of a call that changes or shows something, and all its tries.
 const TRY: Duration = Duration::from_secs(20);
@@ -206,19 +203,20 @@ impl Hosting for SageMakerHosting {
                 let (Some(name), Some(arn)) = (endpoint.endpoint_name, endpoint.endpoint_arn) else {
                     continue;
                 };
-                let tags = match self.client.list_tags().resource_arn(arn).send().await {
+                let found = match self.client.list_tags().resource_arn(arn).send().await {
                     Ok(tags) => tags.tags.unwrap_or_default(),
                     // Gone meanwhile.
                     Err(error) if is_absent(&Failure::of(&error)) => continue,
                     Err(error) => return Err(told(Failure::of(&error))),
                 };
                 let tag = |key: &str| {
-                    tags.iter()
+                    found
+                        .iter()
                         .find(|tag| tag.key.as_deref() == Some(key))
                         .and_then(|tag| tag.value.as_deref())
                 };
-                if tag(TAG_INSTALLATION) == Some(self.settings.installation.as_str()) {
-                    let endpoint = tag(TAG_ENDPOINT).and_then(EndpointId::parse);
+                if tag(tags::INSTALLATION) == Some(self.settings.installation.as_str()) {
+                    let endpoint = tag(tags::ENDPOINT).and_then(EndpointId::parse);
                     ours.push(Listed { name, endpoint });
                 }
             }

@@ -3,7 +3,7 @@
 use crate::{
     backends::{
         hosting::{Deployment, ModelFiles},
-        sagemaker::{images, names::Bucket},
+        sagemaker::{images, names::Bucket, tags},
     },
     config::aws::AwsSettings,
 };
@@ -139,9 +139,9 @@ impl Requests<'_> {
 
     pub fn tags(&self) -> Vec<Tag> {
         [
-            (super::TAG_ENDPOINT, self.deployment.endpoint.as_str()),
-            ("llm-tuner:owner", self.deployment.owner.as_str()),
-            (super::TAG_INSTALLATION, &self.settings.installation),
+            (tags::ENDPOINT, self.deployment.endpoint.as_str()),
+            (tags::OWNER, self.deployment.owner.as_str()),
+            (tags::INSTALLATION, &self.settings.installation),
         ]
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
         .into()

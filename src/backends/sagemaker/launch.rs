@@ -45,7 +45,8 @@ pub async fn start(inner: &Inner, job: &Job) -> Result<(), BackendError> {
         Route::JumpStart { model, version } => {
             jumpstart(inner, job, spec, &run.instance_type, (model, version), channels).await?
         }
-        Route::Image | Route::Script => container(inner, job, spec, &run.instance_type, channels)?,
+        Route::Image => container(inner, job, spec, &run.instance_type, channels, own_image(inner, job)?),
+        Route::Script => container(inner, job, spec, &run.instance_type, channels, hugging_face(inner, job)),
     };
     match request.fill(inner.sagemaker.create_training_job()).send().await {
         Ok(_) => Ok(()),
@@ -169,32 +170,42 @@ fn files(root: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// The request for a container that runs the job's directory as this machine does.
+/// A container that runs the job's directory as this machine does.
+struct Container {
+    image: String,
+    hyper_parameters: BTreeMap<String, String>,
+    isolated: bool,
+}
+
+/// It needs nothing of the network, and gets nothing: the data can't leave.
+fn own_image(inner: &Inner, job: &Job) -> Result<Container, BackendError> {
+    let image = inner.settings.training_image.clone().ok_or_else(|| BackendError::Refused {
+        cause: "No image of our own is set for SageMaker.".to_owned(),
+        next_step: "Set SAGEMAKER_TRAINING_IMAGE, or choose the Hugging Face container.".to_owned(),
+    })?;
+    Ok(Container { image, hyper_parameters: job.spec.hyperparameters.clone(), isolated: true })
+}
+
+/// Its requirements come from the network.
+fn hugging_face(inner: &Inner, job: &Job) -> Container {
+    let named = inner.settings.hugging_face_image.clone();
+    Container {
+        image: named.unwrap_or_else(|| images::training(&inner.region)),
+        hyper_parameters: script_settings(inner, job),
+        isolated: false,
+    }
+}
+
+/// The request for such a container.
 fn container(
     inner: &Inner,
     job: &Job,
     spec: &CloudSpec,
     instance_type: &str,
     channels: BTreeMap<String, String>,
-) -> Result<TrainingRequest, BackendError> {
+    Container { image, hyper_parameters, isolated }: Container,
+) -> TrainingRequest {
     let settings = &inner.settings;
-    let name = names::external(job);
-    let (image, hyper_parameters, isolated) = match &spec.route {
-        Route::Image => {
-            let image = settings.training_image.clone().ok_or_else(|| BackendError::Refused {
-                cause: "No image of our own is set for SageMaker.".to_owned(),
-                next_step: "Set SAGEMAKER_TRAINING_IMAGE, or choose the Hugging Face container.".to_owned(),
-            })?;
-            // It needs nothing of the network, and gets nothing: the data can't leave.
-            (image, job.spec.hyperparameters.clone(), true)
-        }
-        Route::Script | Route::JumpStart { .. } => {
-            let image =
-                settings.hugging_face_image.clone().unwrap_or_else(|| images::training(&inner.region));
-            // Its requirements come from the network.
-            (image, script_settings(inner, job, &name), false)
-        }
-    };
     let input_data_config = channels
         .into_iter()
         .map(|(channel, uri)| {
@@ -202,8 +213,8 @@ fn container(
             InputChannel::of(&channel, uri, kind)
         })
         .collect();
-    Ok(TrainingRequest {
-        training_job_name: name,
+    TrainingRequest {
+        training_job_name: names::external(job),
         role_arn: settings.role_arn.clone().unwrap_or_default(),
         algorithm_specification: Algorithm {
             training_image: image,
@@ -241,7 +252,7 @@ fn container(
         enable_managed_spot_training: spec.spot,
         debug_hook_config: None,
         profiler_config: Profiler { disable_profiler: true },
-    })
+    }
 }
 
 fn our_tags(inner: &Inner, job: &Job) -> Vec<(String, String)> {
@@ -301,14 +312,14 @@ async fn jumpstart(
 }
 
 /// The settings as SageMaker's own Python library hands them to its framework containers: every value as JSON.
-fn script_settings(inner: &Inner, job: &Job, name: &str) -> BTreeMap<String, String> {
+fn script_settings(inner: &Inner, job: &Job) -> BTreeMap<String, String> {
     let mut settings = job.spec.hyperparameters.clone();
     if let BaseModel::Hub { id } = &job.spec.base {
         settings.insert("model_id".to_owned(), id.clone());
     }
     settings.insert("sagemaker_program".to_owned(), PROGRAM.to_owned());
     settings.insert("sagemaker_submit_directory".to_owned(), inner.bucket.uri(&source(job)));
-    settings.insert("sagemaker_job_name".to_owned(), name.to_owned());
+    settings.insert("sagemaker_job_name".to_owned(), names::external(job));
     settings.insert("sagemaker_region".to_owned(), inner.region.clone());
     let mut settings: BTreeMap<String, String> = settings
         .into_iter()

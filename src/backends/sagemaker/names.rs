@@ -77,7 +77,7 @@ impl Folders for Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backends::sagemaker::look::tests::job;
+    use crate::backends::job_for_tests::job;
     use proptest::prelude::*;
 
     #[test]

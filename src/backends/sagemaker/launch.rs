@@ -3,7 +3,7 @@
 
 use super::{
     Inner, blocking, failure, images,
-    jumpstart::training::{Choices, has_own_disk, training_request},
+    jumpstart::training::{Choices, training_request},
     look, names,
     package::{self, METRICS, PROGRAM},
     request::{
@@ -17,6 +17,7 @@ use crate::{
     backends::{BackendError, RunOutcome, catalogue::CatalogueError},
     domain::{
         cloud::{CloudSpec, Route},
+        instance::has_own_disk,
         job::{BaseModel, Job},
     },
 };

@@ -10,6 +10,7 @@ use crate::{
         cloud::Route,
         endpoint::{Endpoint, EndpointState},
         ids::{EndpointId, ModelId},
+        instance::INSTANCE_TYPES,
         job::BaseModel,
         model::{Model, ModelKind},
     },
@@ -26,26 +27,6 @@ use std::ops::RangeInclusive;
 
 /// An idle limit, in minutes. Without one an endpoint that is forgotten costs a thousand dollars a month.
 pub const IDLE_MINUTES: RangeInclusive<u64> = 15..=1_440;
-
-/// Machines with a GPU that endpoints run on, small ones first. A model with a recipe has its own list.
-const MACHINES: [&str; 16] = [
-    "ml.g5.xlarge",
-    "ml.g5.2xlarge",
-    "ml.g5.4xlarge",
-    "ml.g5.8xlarge",
-    "ml.g5.12xlarge",
-    "ml.g5.24xlarge",
-    "ml.g5.48xlarge",
-    "ml.g6.xlarge",
-    "ml.g6.2xlarge",
-    "ml.g6.4xlarge",
-    "ml.g6.8xlarge",
-    "ml.g6.12xlarge",
-    "ml.g6.24xlarge",
-    "ml.g6.48xlarge",
-    "ml.p4d.24xlarge",
-    "ml.p5.48xlarge",
-];
 
 /// A type of machine, and what an hour of it costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,7 +214,9 @@ impl Endpoints {
             ));
         }
         let own = recipe.map(|recipe| recipe.instance_types).unwrap_or_default();
-        Ok(if own.is_empty() { MACHINES.map(str::to_owned).to_vec() } else { own })
+        // A model with a recipe has its own list.
+        let usual = INSTANCE_TYPES.iter().filter(|kind| kind.serves_models());
+        Ok(if own.is_empty() { usual.map(|kind| kind.name.to_owned()).collect() } else { own })
     }
 
     /// How JumpStart hosts what the model was tuned from, on this machine or on its usual one: the version that it was

@@ -6,6 +6,7 @@ use crate::{
         sagemaker::{images, names::Bucket, tags},
     },
     config::aws::AwsSettings,
+    domain::instance::{InstanceType, has_own_disk},
 };
 use aws_sdk_sagemaker::types::{
     ContainerDefinition, ModelAccessConfig, ModelCompressionType, ModelDataSource, ProductionVariant,
@@ -25,23 +26,9 @@ const LONGEST: i32 = 3600;
 /// The only variant; its name is SageMaker's own custom.
 const VARIANT: &str = "AllTraffic";
 
-/// How many GPUs a machine of this type has; 1 where it may have none.
-pub fn gpus(instance_type: &str) -> u32 {
-    let mut parts = instance_type.trim_start_matches("ml.").split('.');
-    let (family, size) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    match (family, size) {
-        ("p4d" | "p4de" | "p5" | "p5e" | "p5en" | "p3dn", _) | (_, "48xlarge") => 8,
-        ("p3", "16xlarge") => 8,
-        ("p3", "8xlarge") | ("g4dn" | "g5" | "g6" | "g6e", "12xlarge" | "24xlarge") => 4,
-        _ => 1,
-    }
-}
-
-/// Machines with a disk of their own, on which AWS takes no key: it encrypts that disk itself.
-fn has_own_disk(instance_type: &str) -> bool {
-    let family = instance_type.trim_start_matches("ml.").split('.').next().unwrap_or_default();
-    let own = ["g4dn", "g5", "g6", "g6e", "p3dn", "p4d", "p4de", "p5", "p5e", "p5en"];
-    own.contains(&family) || ["c5d", "m5d", "r5d", "c6gd", "m6gd", "r6gd"].contains(&family)
+/// How many GPUs a machine of this type has; `None` where we do not know the type.
+pub fn gpus(instance_type: &str) -> Option<u32> {
+    InstanceType::find(instance_type).map(|kind| kind.gpu.map_or(1, |(count, _)| count))
 }
 
 pub struct Requests<'a> {
@@ -82,15 +69,16 @@ impl Requests<'_> {
     }
 
     fn environment(&self) -> BTreeMap<String, String> {
-        let gpus = gpus(&self.deployment.instance_type).to_string();
+        let gpus = gpus(&self.deployment.instance_type).map(|count| count.to_string());
         let mut environment: BTreeMap<String, String> = [
             ("HF_MODEL_ID", MODEL_DIR),
-            ("SM_NUM_GPUS", &gpus),
-            ("OPTION_TENSOR_PARALLEL_DEGREE", &gpus),
+            // All that it finds, where we can't tell: its own default is one.
+            ("OPTION_TENSOR_PARALLEL_DEGREE", gpus.as_deref().unwrap_or("max")),
             ("ENDPOINT_SERVER_TIMEOUT", "3600"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
+        environment.extend(gpus.map(|gpus| ("SM_NUM_GPUS".to_owned(), gpus)));
         if let Some(recipe) = &self.deployment.recipe {
             environment.extend(recipe.environment.clone());
             if recipe.gated && self.deployment.licence_accepted {
@@ -162,6 +150,7 @@ mod tests {
             "ml.p5.48xlarge",
             "ml.m5.large",
         ];
-        assert_eq!(types.map(gpus), [1, 4, 4, 8, 8, 1]);
+        assert_eq!(types.map(gpus), [1, 4, 4, 8, 8, 1].map(Some));
+        assert_eq!(gpus("ml.of-tomorrow.large"), None);
     }
 }

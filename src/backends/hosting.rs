@@ -66,6 +66,8 @@ pub type HostingResult<T> = Result<T, HostingError>;
 /// How a model wants to be hosted, where the usual container is not for it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recipe {
+    /// The version of the catalogued model that it is of.
+    pub version: String,
     pub image: Option<String>,
     pub environment: BTreeMap<String, String>,
     /// The machines that it fits on, the usual one first. Empty: any.

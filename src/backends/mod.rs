@@ -9,6 +9,8 @@ pub mod account;
 pub mod catalogue;
 pub mod exit;
 pub mod hosting;
+#[cfg(test)]
+mod job_for_tests;
 pub mod local;
 pub mod prices;
 pub mod sagemaker;

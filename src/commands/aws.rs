@@ -11,7 +11,7 @@ use crate::{
             account::{AwsAccount, Parts},
             hosting::SageMakerHosting,
             jumpstart::{hosting::FromCatalogue, hub::Hub, shipped::Shipped},
-            names::Place,
+            names::Bucket,
             prices, quotas,
         },
     },
@@ -36,7 +36,7 @@ pub fn elsewhere(config: &Config, sdk: Option<&SdkConfig>, clock: Arc<dyn Clock>
             Elsewhere {
                 missing: None,
                 own_image,
-                folders: place(config).map(|place| Arc::new(place) as Arc<dyn Folders>),
+                folders: bucket(config).map(|bucket| Arc::new(bucket) as Arc<dyn Folders>),
                 catalogue: catalogue.clone(),
                 prices: prices.clone(),
                 quotas: quotas::new(sdk, clock),
@@ -103,9 +103,9 @@ fn hosting(
 }
 
 /// The part of the bucket that is ours.
-fn place(config: &Config) -> Option<Place> {
+fn bucket(config: &Config) -> Option<Bucket> {
     match &config.storage {
-        StorageLocation::S3 { bucket, prefix } => Some(Place::new(bucket, prefix)),
+        StorageLocation::S3 { bucket, prefix } => Some(Bucket::new(bucket, prefix)),
         StorageLocation::Disk(_) => None,
     }
 }
@@ -118,7 +118,7 @@ pub fn backend(
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
 ) -> Result<Option<SageMakerBackend>, crate::backends::BackendError> {
-    let (Some(sdk), None, Some(place)) = (sdk, &elsewhere.missing, place(config)) else {
+    let (Some(sdk), None, Some(bucket)) = (sdk, &elsewhere.missing, bucket(config)) else {
         return Ok(None);
     };
     let backend = SageMakerBackend::new(
@@ -126,7 +126,7 @@ pub fn backend(
         config.aws.clone(),
         storage,
         elsewhere.catalogue.clone(),
-        place,
+        bucket,
         config.data_dir.join("jobs-on-sagemaker"),
         clock,
     )?;

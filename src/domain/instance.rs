@@ -23,26 +23,28 @@ pub struct Gpu {
     pub memory_gb: u32,
     /// Peak of its tensor cores in bf16 (T4 and V100: fp16), dense, in 10^12 operations a second.
     pub peak_tflops: u32,
+    /// It computes in bf16, which the weights of today's models and the containers that serve them are made for.
+    pub bf16: bool,
 }
 
 // Peaks are those of NVIDIA's data sheets; where one states a figure "with sparsity", half of it.
 /// T4: "Mixed-Precision (FP16/FP32) 65 TFLOPS".
-static T4: Gpu = Gpu { name: "T4", memory_gb: 16, peak_tflops: 65 };
+static T4: Gpu = Gpu { name: "T4", memory_gb: 16, peak_tflops: 65, bf16: false };
 /// A10G: "BFLOAT16 Tensor Core 70 TF".
-static A10G: Gpu = Gpu { name: "A10G", memory_gb: 24, peak_tflops: 70 };
+static A10G: Gpu = Gpu { name: "A10G", memory_gb: 24, peak_tflops: 70, bf16: true };
 /// L4: "BFLOAT16 Tensor Core 242 teraFLOPS" with sparsity.
-static L4: Gpu = Gpu { name: "L4", memory_gb: 24, peak_tflops: 121 };
+static L4: Gpu = Gpu { name: "L4", memory_gb: 24, peak_tflops: 121, bf16: true };
 /// L40S: "BFLOAT16 Tensor Core 362.05 TFLOPS".
-static L40S: Gpu = Gpu { name: "L40S", memory_gb: 48, peak_tflops: 362 };
+static L40S: Gpu = Gpu { name: "L40S", memory_gb: 48, peak_tflops: 362, bf16: true };
 /// V100 SXM2: "Tensor Performance 125 teraFLOPS".
-static V100: Gpu = Gpu { name: "V100", memory_gb: 16, peak_tflops: 125 };
-static V100_32: Gpu = Gpu { name: "V100", memory_gb: 32, peak_tflops: 125 };
+static V100: Gpu = Gpu { name: "V100", memory_gb: 16, peak_tflops: 125, bf16: false };
+static V100_32: Gpu = Gpu { name: "V100", memory_gb: 32, peak_tflops: 125, bf16: false };
 /// A100 SXM: "BFLOAT16 Tensor Core 312 TFLOPS".
-static A100: Gpu = Gpu { name: "A100", memory_gb: 40, peak_tflops: 312 };
-static A100_80: Gpu = Gpu { name: "A100", memory_gb: 80, peak_tflops: 312 };
+static A100: Gpu = Gpu { name: "A100", memory_gb: 40, peak_tflops: 312, bf16: true };
+static A100_80: Gpu = Gpu { name: "A100", memory_gb: 80, peak_tflops: 312, bf16: true };
 /// H100 and H200 SXM: "BFLOAT16 Tensor Core 1,979 teraFLOPS" with sparsity.
-static H100: Gpu = Gpu { name: "H100", memory_gb: 80, peak_tflops: 989 };
-static H200: Gpu = Gpu { name: "H200", memory_gb: 141, peak_tflops: 989 };
+static H100: Gpu = Gpu { name: "H100", memory_gb: 80, peak_tflops: 989, bf16: true };
+static H200: Gpu = Gpu { name: "H200", memory_gb: 141, peak_tflops: 989, bf16: true };
 
 /// How much of the peak a training reaches, for a rough estimate of its time. Large models in practice: 21 to 46 %
 /// (Chowdhery et al. 2022, "PaLM", table 3); ours are smaller and less tended.
@@ -178,14 +180,13 @@ impl InstanceType {
         }
     }
 
-    /// `ml.g5.2xlarge` → `g5`.
     pub fn family(&self) -> &'static str {
-        self.name.split('.').nth(1).unwrap_or_default()
+        family(self.name)
     }
 
-    /// GPU memory of the whole machine, in GB.
-    pub fn gpu_memory_gb(&self) -> u32 {
-        self.gpu.map_or(0, |(count, gpu)| count * gpu.memory_gb)
+    /// Can it serve a model in the usual container? T4 and V100 can't: it refuses weights in bf16 there.
+    pub fn serves_models(&self) -> bool {
+        self.hosts && self.gpu.is_some_and(|(_, gpu)| gpu.bf16)
     }
 
     /// Floating-point operations a second that a training may be expected to reach; `None` without a GPU, where too
@@ -227,13 +228,24 @@ impl InstanceType {
     fn nearest(name: &str, usage: Usage) -> &'static Self {
         let name: String = name.to_lowercase().chars().take(40).collect();
         let name = if name.starts_with("ml.") { name } else { format!("ml.{name}") };
-        let family = |name: &str| name.split('.').nth(1).unwrap_or_default().to_owned();
         INSTANCE_TYPES
             .iter()
             .filter(|kind| kind.serves(usage))
-            .min_by_key(|kind| (distance(&family(&name), kind.family()), distance(&name, kind.name)))
+            .min_by_key(|kind| (distance(family(&name), kind.family()), distance(&name, kind.name)))
             .unwrap_or(&INSTANCE_TYPES[0])
     }
+}
+
+/// `g5` of `ml.g5.12xlarge`. Of any name: a catalogue may name types that are not listed here.
+pub fn family(name: &str) -> &str {
+    name.trim_start_matches("ml.").split('.').next().unwrap_or_default()
+}
+
+/// Those with a `d` in their family, and those that have disks without saying so: SageMaker attaches no volume there,
+/// and refuses a key for one, since AWS encrypts that disk itself.
+pub fn has_own_disk(name: &str) -> bool {
+    let family = family(name);
+    family.contains('d') || ["g5", "g6", "p5"].iter().any(|start| family.starts_with(start))
 }
 
 /// Levenshtein's: letters added, taken away or changed.
@@ -277,10 +289,11 @@ mod tests {
 
     #[test]
     fn what_is_taken_instead_is_never_less() {
+        let gpu_memory = |kind: &InstanceType| kind.gpu.map_or(0, |(count, gpu)| count * gpu.memory_gb);
         for kind in &INSTANCE_TYPES {
             for other in kind.fitting_instead(Usage::Training) {
                 assert!(other.trains && other.memory_gib >= kind.memory_gib, "{kind:?} {other:?}");
-                assert!(other.gpu_memory_gb() >= kind.gpu_memory_gb(), "{kind:?} {other:?}");
+                assert!(gpu_memory(other) >= gpu_memory(kind), "{kind:?} {other:?}");
                 assert_ne!(other.name, kind.name);
             }
         }
@@ -291,6 +304,16 @@ mod tests {
             .take(3)
             .collect();
         assert_eq!(names, ["ml.g5.24xlarge", "ml.g5.48xlarge", "ml.g6.12xlarge"]);
+    }
+
+    #[test]
+    fn models_are_served_on_gpus_with_bf16() {
+        let serving = INSTANCE_TYPES.iter().filter(|kind| kind.serves_models());
+        let families: std::collections::BTreeSet<_> = serving.map(InstanceType::family).collect();
+        assert_eq!(
+            families.into_iter().collect::<Vec<_>>(),
+            ["g5", "g6", "g6e", "p4d", "p4de", "p5", "p5e", "p5en"]
+        );
     }
 
     #[test]

@@ -13,3 +13,10 @@ pub struct LicenceAcceptance {
     pub licence: String,
     pub at: Instant,
 }
+
+impl LicenceAcceptance {
+    /// Is it the licence of this very version? The next one may have another.
+    pub fn covers(&self, model: &str, version: &str) -> bool {
+        self.model == model && self.version == version
+    }
+}

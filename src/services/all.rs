@@ -97,7 +97,13 @@ impl Services {
                 },
             ),
             models: Models::new(store.clone(), storage.clone(), env.clone(), config.data_dir.join("scratch")),
-            playground: Playground::new(store.clone(), storage.clone(), cache, config.models_dir.clone()),
+            playground: Playground::new(
+                store.clone(),
+                storage.clone(),
+                cache,
+                config.models_dir.clone(),
+                env.clone(),
+            ),
             catalogue: ModelCatalogue::new(elsewhere.catalogue, store.clone(), env.clone()),
             endpoints: Endpoints::new(
                 store.clone(),
@@ -129,6 +135,13 @@ impl Services {
         self.datasets.start(tasks);
         let (endpoints, stop) = (self.endpoints.clone(), self.stop.clone());
         tasks.spawn(async move { endpoints.keep(stop).await });
+        let services = Arc::clone(self);
+        tasks.spawn(async move {
+            let mut minutely = tokio::time::interval(Duration::from_secs(60));
+            while services.stop.run_until_cancelled(minutely.tick()).await.is_some() {
+                services.playground.close_unused();
+            }
+        });
         let services = Arc::clone(self);
         tasks.spawn(async move {
             let mut hourly = tokio::time::interval(Duration::from_secs(3600));

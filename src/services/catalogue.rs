@@ -9,6 +9,7 @@ use super::{
 use crate::{
     backends::catalogue::{Catalogue, CatalogueError, Found},
     domain::{
+        ids::UserId,
         jumpstart::{Licence, Listed, Model, Source},
         licence::LicenceAcceptance,
     },
@@ -84,7 +85,7 @@ impl ModelCatalogue {
         let accepted = self.store.accepted_licences(&actor.user.id).await?;
         let line = |listed: &Listed| Line {
             model: self.catalogue.known(&listed.id),
-            accepted: accepted.iter().any(|one| is_of(one, &listed.id, &listed.version)),
+            accepted: accepted.iter().any(|one| one.covers(&listed.id, &listed.version)),
             listed: listed.clone(),
         };
         Ok(Results {
@@ -103,7 +104,7 @@ impl ModelCatalogue {
         let listing = self.catalogue.list().await;
         let listed = listing.models.iter().find(|model| model.id == id);
         let listed = listed.ok_or(ServiceError::NotFound("JumpStart model"))?.clone();
-        let accepted = self.has_accepted(actor, id, &listed.version).await?;
+        let accepted = self.acceptance(actor, id, &listed.version).await?.is_some();
         Ok(Line { model: self.catalogue.known(id), listed, accepted })
     }
 
@@ -140,45 +141,13 @@ impl ModelCatalogue {
         Ok(Shown { model, problem, accepted })
     }
 
-    pub async fn has_accepted(&self, actor: &Actor, id: &str, version: &str) -> ServiceResult<bool> {
-        Ok(self.acceptance(actor, id, version).await?.is_some())
-    }
-
-    /// A model that this person may tune now.
-    ///
-    /// # Errors
-    /// `Refused` where it can't be tuned, or where its licence is to be accepted first.
-    pub async fn to_train(&self, actor: &Actor, id: &str, version: Option<&str>) -> ServiceResult<Model> {
-        let Found { model, .. } = self.find(id, version).await?;
-        if model.layouts().is_empty() {
-            let why = if model.training.is_some() {
-                format!("It is not known how {} wants its data.", model.name)
-            } else {
-                format!("{} can't be fine-tuned.", model.name)
-            };
-            return Err(ServiceError::refused("not_tunable", why, "Choose another model of the catalogue."));
-        }
-        if model.gated && !self.has_accepted(actor, &model.id, &model.version).await? {
-            return Err(ServiceError::refused(
-                "licence_not_accepted",
-                format!("You have not accepted the licence of {}, version {}.", model.name, model.version),
-                format!(
-                    "Read and accept it at /models/jumpstart/{}; then start the training again.",
-                    model.id
-                ),
-            ));
-        }
-        Ok(model)
-    }
-
     async fn acceptance(
         &self,
         actor: &Actor,
         id: &str,
         version: &str,
     ) -> ServiceResult<Option<LicenceAcceptance>> {
-        let all = self.store.accepted_licences(&actor.user.id).await?;
-        Ok(all.into_iter().find(|one| is_of(one, id, version)))
+        acceptance(&*self.store, &actor.user.id, id, version).await
     }
 
     async fn find(&self, id: &str, version: Option<&str>) -> ServiceResult<Found> {
@@ -198,8 +167,15 @@ impl ModelCatalogue {
     }
 }
 
-fn is_of(acceptance: &LicenceAcceptance, id: &str, version: &str) -> bool {
-    acceptance.model == id && acceptance.version == version
+/// This person's acceptance of the licence of this version of a model: what training and hosting ask, too.
+pub async fn acceptance(
+    store: &dyn Store,
+    person: &UserId,
+    id: &str,
+    version: &str,
+) -> ServiceResult<Option<LicenceAcceptance>> {
+    let all = store.accepted_licences(person).await?;
+    Ok(all.into_iter().find(|one| one.covers(id, version)))
 }
 
 impl Search {

@@ -119,11 +119,6 @@ impl Typed {
         typed.set("validation_share", request.validation_share.clone());
         typed
     }
-
-    /// The query that leads to the form filled in like this.
-    pub fn to_query(&self) -> String {
-        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
-    }
 }
 
 #[cfg(test)]
@@ -140,7 +135,9 @@ mod tests {
             hyperparameters: BTreeMap::from([("learning_rate".to_owned(), "0.003".to_owned())]),
             ..Request::default()
         };
-        let again = Typed::from_query(&Typed::of(&request).to_query()).request();
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&Typed::of(&request).0);
+        let again = Typed::from_query(&query.finish()).request();
         assert_eq!(format!("{again:?}"), format!("{request:?}"));
     }
 

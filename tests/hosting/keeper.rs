@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use llm_tuner::{
     backends::hosting::{Hosting, HostingError, HostingResult, Recipe, Recipes},
     domain::{
+        cloud::{CloudSpec, Route},
         endpoint::{Endpoint, EndpointState},
         job::BaseModel,
         money::Money,
@@ -18,7 +19,9 @@ use llm_tuner::{
         playground::{Piece, Question},
         talk::name_of_endpoint,
     },
-    store::{AuditLog, Costs, EndpointUpdate, Endpoints as _, Licences as _, Models as _, PageRequest},
+    store::{
+        AuditLog, Costs, EndpointUpdate, Endpoints as _, Jobs as _, Licences as _, Models as _, PageRequest,
+    },
 };
 use serde_json::json;
 use std::{
@@ -402,12 +405,18 @@ struct Moody(AtomicBool);
 
 #[async_trait]
 impl Recipes for Moody {
-    async fn recipe(&self, model: &str, _: Option<&str>, on: Option<&str>) -> HostingResult<Option<Recipe>> {
+    async fn recipe(
+        &self,
+        model: &str,
+        version: Option<&str>,
+        on: Option<&str>,
+    ) -> HostingResult<Option<Recipe>> {
         assert_eq!(model, "meta-textgeneration-llama-2-7b");
         if on.is_some() && !self.0.swap(true, Ordering::Relaxed) {
             return Err(HostingError::NoAnswer("the catalogue is away".to_owned()));
         }
         Ok(Some(Recipe {
+            version: version.unwrap_or("4.0.0").to_owned(),
             image: Some("763104351884.dkr.ecr.us-east-1.amazonaws.com/djl-inference:0.23.0".to_owned()),
             instance_types: vec![MACHINE.to_owned()],
             gated: true,
@@ -425,13 +434,26 @@ async fn a_catalogued_model_is_hosted_by_its_recipe_or_not_yet() {
     let mut llama = crate::make::model(6, 1, 6);
     llama.base = BaseModel::JumpStart { id: "meta-textgeneration-llama-2-7b".to_owned() };
     world.store.create_model(&llama).await.unwrap();
-    let refused = keeper.deploy(&world.actor, &wanted(6)).await;
-    assert!(
-        matches!(refused, Err(ServiceError::Refused { code: "licence_not_accepted", .. })),
-        "{refused:?}"
-    );
-    let accepted_licence = crate::make::licence(1, "meta-textgeneration-llama-2-7b", "3.0.0", 0);
-    world.store.accept_licence(&accepted_licence, &crate::make::audit("licence.accept")).await.unwrap();
+    let mut job = crate::make::job(6, 1, &[]);
+    let route =
+        Route::JumpStart { model: "meta-textgeneration-llama-2-7b".to_owned(), version: "3.0.0".to_owned() };
+    job.spec.cloud = Some(CloudSpec { route, ..crate::make::cloud() });
+    world.store.create_job(&job, &crate::make::audit("job.create")).await.unwrap();
+    // The licence is that of the version it was trained with; another version's does not do.
+    for version in [None, Some("4.0.0"), Some("3.0.0")] {
+        if let Some(version) = version {
+            let licence = crate::make::licence(1, "meta-textgeneration-llama-2-7b", version, 0);
+            world.store.accept_licence(&licence, &crate::make::audit("licence.accept")).await.unwrap();
+        }
+        let offer = keeper.offer(&world.actor, model_id(6).as_str()).await;
+        match version {
+            Some("3.0.0") => assert!(offer.is_ok(), "{offer:?}"),
+            _ => assert!(
+                matches!(offer, Err(ServiceError::Refused { code: "licence_not_accepted", .. })),
+                "{version:?}: {offer:?}"
+            ),
+        }
+    }
     let other = Wanted { instance_type: "ml.g5.2xlarge".to_owned(), ..wanted(6) };
     assert!(matches!(keeper.deploy(&world.actor, &other).await, Err(ServiceError::Invalid(_))));
 

@@ -5,7 +5,7 @@ use llm_tuner::{
     backends::{
         catalogue::Catalogue,
         local::{LocalBackend, LocalSettings},
-        sagemaker::names::Place,
+        sagemaker::names::Bucket,
     },
     config::Config,
     domain::time::{Clock, Instant},
@@ -102,7 +102,7 @@ impl TestApp {
     pub async fn that_queues_for_sagemaker() -> Self {
         let change = |elsewhere: &mut Elsewhere| {
             elsewhere.missing = None;
-            elsewhere.folders = Some(Arc::new(Place::new("bucket", "team")));
+            elsewhere.folders = Some(Arc::new(Bucket::new("bucket", "team")));
         };
         Self::of(tempfile::tempdir().unwrap(), &[], Arc::default(), change).await
     }

@@ -7,7 +7,7 @@ use crate::{
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 /// A GPT-2 with random weights and a tokenizer, both made by `transformers`.
 const MAKE: &str = r#"
@@ -88,6 +88,17 @@ async fn a_directory_is_tuned_talked_to_and_downloaded_and_their_tools_agree() {
     python(UNPACK, &[archive.to_str().unwrap(), unpacked.to_str().unwrap()]);
     let adapter = find(&unpacked, "adapter_model.safetensors");
     theirs::assert_theirs_are_ours(&[(&adapter, Some(&base))]);
+
+    // An open model needs its files no more; one that nobody asks for ten minutes is closed.
+    app.stop_the_clock();
+    fs::rename(&base, base.with_extension("away")).unwrap();
+    let question = json!({ "model": id, "prompt": "double", "side": "base", "max_new_tokens": 1 });
+    for (passed, status) in [(0, StatusCode::OK), (599, StatusCode::OK), (600, StatusCode::CONFLICT)] {
+        app.later(Duration::from_secs(passed));
+        app.services.playground.close_unused();
+        let answer = ann.post("/api/playground/generate", question.clone()).await;
+        assert_eq!(answer.status(), status, "after {passed} s");
+    }
 }
 
 /// The directory below `root` that holds the file.

@@ -1,12 +1,8 @@
 //! The local backend with shell scripts in the trainer's place. `tests/jobs` runs the real trainer.
 
 use super::*;
-use crate::domain::{
-    ids::UserId,
-    job::{BaseModel, JobSpec, JobState},
-    time::Instant,
-};
-use std::{collections::BTreeMap, os::unix::fs::PermissionsExt};
+use crate::backends::job_for_tests::job;
+use std::os::unix::fs::PermissionsExt;
 
 struct Setting {
     root: tempfile::TempDir,
@@ -32,50 +28,6 @@ fn again(root: &Path) -> LocalBackend {
     settings.grace = Duration::from_millis(300);
     settings.environment = vec![("GIVEN".into(), "yes".into())];
     LocalBackend::new(settings).unwrap()
-}
-
-fn job() -> Job {
-    Job {
-        id: JobId::from_parts(1, 2),
-        user_id: UserId::from_parts(1, 1),
-        name: "test".into(),
-        title: String::new(),
-        notes: String::new(),
-        spec: JobSpec {
-            base: BaseModel::Nano,
-            base_name: "nano".into(),
-            datasets: vec![],
-            dataset_names: vec![],
-            validation_share: 0.0,
-            hyperparameters: BTreeMap::new(),
-            tokens: 0,
-            total_steps: 0,
-            memory_bytes: 0,
-            seconds: 0,
-            cloud: None,
-        },
-        state: JobState::Training,
-        phase: String::new(),
-        stop: None,
-        step: 0,
-        total_steps: 0,
-        attempt: 1,
-        first_attempt: 1,
-        log_offset: 0,
-        last_seq: 0,
-        checkpoint_step: 0,
-        train_loss: None,
-        eval_loss: None,
-        tokens_per_second: None,
-        failure: None,
-        next_step: None,
-        idempotency_key: String::new(),
-        lease: None,
-        cloud: None,
-        created_at: Instant(0),
-        started_at: None,
-        ended_at: None,
-    }
 }
 
 impl Setting {

@@ -2,21 +2,22 @@
 //! be done again.
 
 use super::{
-    Inner, blocking, failure,
-    jumpstart::training::{Choices, has_own_disk, training_request},
+    Inner, blocking, failure, images,
+    jumpstart::training::{Choices, training_request},
     look, names,
     package::{self, METRICS, PROGRAM},
     request::{
         Algorithm, Checkpoints, InputChannel, KeyValue, Metric, Output, Profiler, Resources, Stopping,
         TrainingRequest, Vpc,
     },
-    stored,
+    stored, tags,
 };
 use crate::{
     aws::Failure,
     backends::{BackendError, RunOutcome, catalogue::CatalogueError},
     domain::{
         cloud::{CloudSpec, Route},
+        instance::has_own_disk,
         job::{BaseModel, Job},
     },
 };
@@ -29,8 +30,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The tag that says whose a training job is.
-pub const TAG_JOB: &str = "llm-tuner:job";
 /// How long a spot job may wait for spare capacity, beyond its own time.
 const SPOT_WAIT: u64 = 24 * 3600;
 
@@ -47,7 +46,8 @@ pub async fn start(inner: &Inner, job: &Job) -> Result<(), BackendError> {
         Route::JumpStart { model, version } => {
             jumpstart(inner, job, spec, &run.instance_type, (model, version), channels).await?
         }
-        Route::Image | Route::Script => container(inner, job, spec, &run.instance_type, channels)?,
+        Route::Image => container(inner, job, spec, &run.instance_type, channels, own_image(inner, job)?),
+        Route::Script => container(inner, job, spec, &run.instance_type, channels, hugging_face(inner, job)),
     };
     match request.fill(inner.sagemaker.create_training_job()).send().await {
         Ok(_) => Ok(()),
@@ -86,10 +86,10 @@ pub async fn is_ours(
     found: &DescribeTrainingJobOutput,
 ) -> Result<bool, BackendError> {
     let arn = found.training_job_arn().unwrap_or_default();
-    let tags = inner.sagemaker.list_tags().resource_arn(arn).send().await;
-    let tags =
-        tags.map_err(|error| failure::of_call(&Failure::of(&error), "read the training job's tags"))?;
-    Ok(tags.tags().iter().any(|tag| tag.key() == Some(TAG_JOB) && tag.value() == Some(job.id.as_str())))
+    let found = inner.sagemaker.list_tags().resource_arn(arn).send().await;
+    let found =
+        found.map_err(|error| failure::of_call(&Failure::of(&error), "read the training job's tags"))?;
+    Ok(found.tags().iter().any(|tag| tag.key() == Some(tags::JOB) && tag.value() == Some(job.id.as_str())))
 }
 
 pub fn taken(name: &str) -> RunOutcome {
@@ -132,11 +132,11 @@ async fn send(inner: &Inner, job: &Job) -> Result<BTreeMap<String, String>, Back
     let mut channels: BTreeMap<String, String> = files
         .iter()
         .filter_map(|(key, _)| key.split_once('/'))
-        .map(|(channel, _)| (channel.to_owned(), inner.place.uri(&format!("{prefix}/{channel}/"))))
+        .map(|(channel, _)| (channel.to_owned(), inner.bucket.uri(&format!("{prefix}/{channel}/"))))
         .collect();
     if let Some(base) = base {
         // Its files lie in the bucket already.
-        channels.insert("model".to_owned(), inner.place.uri(&format!("{}/", base.trim())));
+        channels.insert("model".to_owned(), inner.bucket.uri(&format!("{}/", base.trim())));
     }
     Ok(channels)
 }
@@ -171,32 +171,42 @@ fn files(root: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// The request for a container that runs the job's directory as this machine does.
+/// A container that runs the job's directory as this machine does.
+struct Container {
+    image: String,
+    hyper_parameters: BTreeMap<String, String>,
+    isolated: bool,
+}
+
+/// It needs nothing of the network, and gets nothing: the data can't leave.
+fn own_image(inner: &Inner, job: &Job) -> Result<Container, BackendError> {
+    let image = inner.settings.training_image.clone().ok_or_else(|| BackendError::Refused {
+        cause: "No image of our own is set for SageMaker.".to_owned(),
+        next_step: "Set SAGEMAKER_TRAINING_IMAGE, or choose the Hugging Face container.".to_owned(),
+    })?;
+    Ok(Container { image, hyper_parameters: job.spec.hyperparameters.clone(), isolated: true })
+}
+
+/// Its requirements come from the network.
+fn hugging_face(inner: &Inner, job: &Job) -> Container {
+    let named = inner.settings.hugging_face_image.clone();
+    Container {
+        image: named.unwrap_or_else(|| images::training(&inner.region)),
+        hyper_parameters: script_settings(inner, job),
+        isolated: false,
+    }
+}
+
+/// The request for such a container.
 fn container(
     inner: &Inner,
     job: &Job,
     spec: &CloudSpec,
     instance_type: &str,
     channels: BTreeMap<String, String>,
-) -> Result<TrainingRequest, BackendError> {
+    Container { image, hyper_parameters, isolated }: Container,
+) -> TrainingRequest {
     let settings = &inner.settings;
-    let name = names::external(job);
-    let (image, hyper_parameters, isolated) = match &spec.route {
-        Route::Image => {
-            let image = settings.training_image.clone().ok_or_else(|| BackendError::Refused {
-                cause: "No image of our own is set for SageMaker.".to_owned(),
-                next_step: "Set SAGEMAKER_TRAINING_IMAGE, or choose the Hugging Face container.".to_owned(),
-            })?;
-            // It needs nothing of the network, and gets nothing: the data can't leave.
-            (image, job.spec.hyperparameters.clone(), true)
-        }
-        Route::Script | Route::JumpStart { .. } => {
-            let image =
-                settings.hugging_face_image.clone().unwrap_or_else(|| hugging_face_image(&inner.region));
-            // Its requirements come from the network.
-            (image, script_settings(inner, job, &name), false)
-        }
-    };
     let input_data_config = channels
         .into_iter()
         .map(|(channel, uri)| {
@@ -204,8 +214,8 @@ fn container(
             InputChannel::of(&channel, uri, kind)
         })
         .collect();
-    Ok(TrainingRequest {
-        training_job_name: name,
+    TrainingRequest {
+        training_job_name: names::external(job),
         role_arn: settings.role_arn.clone().unwrap_or_default(),
         algorithm_specification: Algorithm {
             training_image: image,
@@ -217,7 +227,7 @@ fn container(
         hyper_parameters,
         input_data_config,
         output_data_config: Output {
-            s3_output_path: inner.place.uri(&names::output(&job.user_id, &job.id)),
+            s3_output_path: inner.bucket.uri(&names::output(&job.user_id, &job.id)),
             compression_type: Some("NONE".to_owned()),
             kms_key_id: settings.kms_key_id.clone(),
         },
@@ -233,25 +243,25 @@ fn container(
         },
         vpc_config: vpc(inner),
         checkpoint_config: Some(Checkpoints {
-            s3_uri: inner.place.uri(&format!("{}/", names::checkpoints(&job.user_id, &job.id))),
+            s3_uri: inner.bucket.uri(&format!("{}/", names::checkpoints(&job.user_id, &job.id))),
             local_path: "/opt/ml/checkpoints".to_owned(),
         }),
         environment: BTreeMap::new(),
-        tags: tags(inner, job).into_iter().map(|(key, value)| KeyValue { key, value }).collect(),
+        tags: our_tags(inner, job).into_iter().map(|(key, value)| KeyValue { key, value }).collect(),
         enable_network_isolation: isolated,
         enable_inter_container_traffic_encryption: false,
         enable_managed_spot_training: spec.spot,
         debug_hook_config: None,
         profiler_config: Profiler { disable_profiler: true },
-    })
+    }
 }
 
-fn tags(inner: &Inner, job: &Job) -> Vec<(String, String)> {
+fn our_tags(inner: &Inner, job: &Job) -> Vec<(String, String)> {
     let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     vec![
-        tag(TAG_JOB, job.id.as_str()),
-        tag("llm-tuner:owner", job.user_id.as_str()),
-        tag("llm-tuner:installation", &inner.settings.installation),
+        tag(tags::JOB, job.id.as_str()),
+        tag(tags::OWNER, job.user_id.as_str()),
+        tag(tags::INSTALLATION, &inner.settings.installation),
     ]
 }
 
@@ -289,10 +299,10 @@ async fn jumpstart(
         hyperparameters: job.spec.hyperparameters.clone(),
         training_uri: channels.get("training").cloned().unwrap_or_default(),
         validation_uri: channels.get("validation").cloned(),
-        output_uri: inner.place.uri(&names::output(&job.user_id, &job.id)),
+        output_uri: inner.bucket.uri(&names::output(&job.user_id, &job.id)),
         max_runtime_seconds: spec.max_runtime_seconds,
         licence_accepted: spec.licence_accepted,
-        tags: tags(inner, job),
+        tags: our_tags(inner, job),
         kms_key: inner.settings.kms_key_id.clone(),
         vpc: vpc(inner),
     };
@@ -303,14 +313,14 @@ async fn jumpstart(
 }
 
 /// The settings as SageMaker's own Python library hands them to its framework containers: every value as JSON.
-fn script_settings(inner: &Inner, job: &Job, name: &str) -> BTreeMap<String, String> {
+fn script_settings(inner: &Inner, job: &Job) -> BTreeMap<String, String> {
     let mut settings = job.spec.hyperparameters.clone();
     if let BaseModel::Hub { id } = &job.spec.base {
         settings.insert("model_id".to_owned(), id.clone());
     }
     settings.insert("sagemaker_program".to_owned(), PROGRAM.to_owned());
-    settings.insert("sagemaker_submit_directory".to_owned(), inner.place.uri(&source(job)));
-    settings.insert("sagemaker_job_name".to_owned(), name.to_owned());
+    settings.insert("sagemaker_submit_directory".to_owned(), inner.bucket.uri(&source(job)));
+    settings.insert("sagemaker_job_name".to_owned(), names::external(job));
     settings.insert("sagemaker_region".to_owned(), inner.region.clone());
     let mut settings: BTreeMap<String, String> = settings
         .into_iter()
@@ -319,20 +329,4 @@ fn script_settings(inner: &Inner, job: &Job, name: &str) -> BTreeMap<String, Str
     // A number, as that library sends it.
     settings.insert("sagemaker_container_log_level".to_owned(), "20".to_owned());
     settings
-}
-
-/// The newest published Hugging Face training container that `sagemaker/` was tried with.
-/// <https://github.com/aws/deep-learning-containers> and the accounts of `sagemaker-python-sdk`'s `huggingface.json`.
-fn hugging_face_image(region: &str) -> String {
-    let account = match region {
-        "af-south-1" => "626614931356",
-        "ap-east-1" => "871362719292",
-        "me-central-1" => "914824155844",
-        "cn-north-1" | "cn-northwest-1" => "727897471807",
-        _ => "763104351884",
-    };
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!(
-        "{account}.dkr.ecr.{region}.{domain}/huggingface-pytorch-training:2.9.0-transformers5.3.0-gpu-py312-cu130-ubuntu22.04"
-    )
 }

@@ -18,11 +18,12 @@
 //! - [`metrics`] figures in the lines of others' scripts, [`jumpstart`] its models
 //! - [`prices`], [`quotas`] what machines cost and how many may run; [`remembered`] keeps a slow service's answers
 //! - [`account`] tries what the server may do there
-//! - [`names`] names and places - [`package`] the script for Hugging Face's containers
+//! - [`names`] names and places - [`tags`] whose it is - [`package`] the script for Hugging Face's containers - [`images`] AWS's containers
 
 pub mod account;
 pub mod failure;
 pub mod hosting;
+mod images;
 pub mod jumpstart;
 mod launch;
 mod logs;
@@ -34,6 +35,7 @@ pub mod prices;
 pub mod quotas;
 pub mod remembered;
 pub mod request;
+mod tags;
 
 use super::{
     Artifact, BackendError, Look, Progress, RunOutcome, RunStatus, TrainingBackend, catalogue::Catalogue,
@@ -50,7 +52,7 @@ use crate::{
     storage::{Storage, StorageError},
 };
 use async_trait::async_trait;
-use names::Place;
+use names::Bucket;
 use std::{
     collections::HashMap,
     fs, io,
@@ -75,7 +77,7 @@ struct Inner {
     catalogue: Arc<dyn Catalogue>,
     settings: AwsSettings,
     region: String,
-    place: Place,
+    bucket: Bucket,
     /// The directory that holds the jobs' directories.
     jobs: PathBuf,
     clock: Arc<dyn Clock>,
@@ -84,7 +86,7 @@ struct Inner {
 }
 
 impl SageMakerBackend {
-    /// `storage` is the bucket that `place` names. Asks nothing of AWS yet.
+    /// `storage` is the `bucket`, as a port. Asks nothing of AWS yet.
     ///
     /// # Errors
     /// Where the jobs' directory can't be made.
@@ -93,7 +95,7 @@ impl SageMakerBackend {
         settings: AwsSettings,
         storage: Arc<dyn Storage>,
         catalogue: Arc<dyn Catalogue>,
-        place: Place,
+        bucket: Bucket,
         jobs: PathBuf,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BackendError> {
@@ -108,7 +110,7 @@ impl SageMakerBackend {
             catalogue,
             settings,
             region: sdk.region().map(ToString::to_string).unwrap_or_default(),
-            place,
+            bucket,
             jobs,
             clock,
             ended: Mutex::default(),
@@ -225,7 +227,7 @@ impl TrainingBackend for SageMakerBackend {
 
     async fn result(&self, job: &Job) -> Result<Artifact, BackendError> {
         let artifact = job.cloud.as_ref().and_then(|run| run.artifact.as_deref());
-        let Some(key) = artifact.and_then(|uri| self.inner.place.key(uri)) else {
+        let Some(key) = artifact.and_then(|uri| self.inner.bucket.key(uri)) else {
             return Ok(Artifact::Nothing);
         };
         // Packed, it lies alone in its folder.

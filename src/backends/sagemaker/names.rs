@@ -43,11 +43,11 @@ pub fn checkpoints(user: &UserId, job: &JobId) -> String {
 
 /// The bucket, and what stands before every key in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct Bucket {
     start: String,
 }
 
-impl Place {
+impl Bucket {
     pub fn new(bucket: &str, prefix: &str) -> Self {
         let prefix = prefix.trim_matches('/');
         let start =
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-impl Folders for Place {
+impl Folders for Bucket {
     fn training_data(&self, job: &Job) -> String {
         format!("{}/", self.uri(&inputs(&job.user_id, &job.id)))
     }
@@ -77,16 +77,16 @@ impl Folders for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backends::sagemaker::look::tests::job;
+    use crate::backends::job_for_tests::job;
     use proptest::prelude::*;
 
     #[test]
-    fn a_place_knows_its_own() {
-        let place = Place::new("bucket", "/team/");
-        assert_eq!(place.uri("users/u"), "s3://bucket/team/users/u");
-        assert_eq!(place.key("s3://bucket/team/users/u").as_deref(), Some("users/u"));
-        assert_eq!(place.key("s3://bucket/other/users/u"), None);
-        assert_eq!(Place::new("bucket", "").uri("a"), "s3://bucket/a");
+    fn a_bucket_knows_its_own() {
+        let bucket = Bucket::new("bucket", "/team/");
+        assert_eq!(bucket.uri("users/u"), "s3://bucket/team/users/u");
+        assert_eq!(bucket.key("s3://bucket/team/users/u").as_deref(), Some("users/u"));
+        assert_eq!(bucket.key("s3://bucket/other/users/u"), None);
+        assert_eq!(Bucket::new("bucket", "").uri("a"), "s3://bucket/a");
     }
 
     proptest! {

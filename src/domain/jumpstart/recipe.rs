@@ -3,6 +3,7 @@
 //! Machines differ: a [`Variant`] overrides for a family (`g5`) or, before it, for one type (`ml.g5.48xlarge`).
 
 use super::Hyperparameter;
+use crate::domain::instance::family;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -78,11 +79,6 @@ pub struct HostingRecipe {
     pub download_timeout_seconds: u32,
     pub startup_timeout_seconds: u32,
     pub payload: Option<Payload>,
-}
-
-/// `g5` of `ml.g5.12xlarge`.
-pub fn family(instance_type: &str) -> &str {
-    instance_type.trim_start_matches("ml.").split('.').next().unwrap_or_default()
 }
 
 /// The family's first, then the type's own, which wins.

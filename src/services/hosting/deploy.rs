@@ -10,10 +10,12 @@ use crate::{
         cloud::Route,
         endpoint::{Endpoint, EndpointState},
         ids::{EndpointId, ModelId},
+        instance::INSTANCE_TYPES,
         job::BaseModel,
         model::{Model, ModelKind},
     },
     services::{
+        catalogue::acceptance,
         context::Actor,
         error::{ServiceError, ServiceResult},
         policy::{Action, Resource, authorize},
@@ -25,26 +27,6 @@ use std::ops::RangeInclusive;
 
 /// An idle limit, in minutes. Without one an endpoint that is forgotten costs a thousand dollars a month.
 pub const IDLE_MINUTES: RangeInclusive<u64> = 15..=1_440;
-
-/// Machines with a GPU that endpoints run on, small ones first. A model with a recipe has its own list.
-const MACHINES: [&str; 16] = [
-    "ml.g5.xlarge",
-    "ml.g5.2xlarge",
-    "ml.g5.4xlarge",
-    "ml.g5.8xlarge",
-    "ml.g5.12xlarge",
-    "ml.g5.24xlarge",
-    "ml.g5.48xlarge",
-    "ml.g6.xlarge",
-    "ml.g6.2xlarge",
-    "ml.g6.4xlarge",
-    "ml.g6.8xlarge",
-    "ml.g6.12xlarge",
-    "ml.g6.24xlarge",
-    "ml.g6.48xlarge",
-    "ml.p4d.24xlarge",
-    "ml.p5.48xlarge",
-];
 
 /// A type of machine, and what an hour of it costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,7 +205,8 @@ impl Endpoints {
             return Err(ServiceError::refused("cannot_be_hosted", why, next_step));
         }
         let recipe = self.recipe(model, None).await?;
-        if recipe.as_ref().is_some_and(|recipe| recipe.gated) && !self.licence_accepted(model).await? {
+        let gated = recipe.as_ref().is_some_and(|recipe| recipe.gated);
+        if gated && !self.licence_accepted(model, recipe.as_ref()).await? {
             return Err(ServiceError::refused(
                 "licence_not_accepted",
                 "The licence of the model that it was tuned from is not accepted.",
@@ -231,10 +214,13 @@ impl Endpoints {
             ));
         }
         let own = recipe.map(|recipe| recipe.instance_types).unwrap_or_default();
-        Ok(if own.is_empty() { MACHINES.map(str::to_owned).to_vec() } else { own })
+        // A model with a recipe has its own list.
+        let usual = INSTANCE_TYPES.iter().filter(|kind| kind.serves_models());
+        Ok(if own.is_empty() { usual.map(|kind| kind.name.to_owned()).collect() } else { own })
     }
 
-    /// How JumpStart hosts what the model was tuned from, on this machine or on its usual one.
+    /// How JumpStart hosts what the model was tuned from, on this machine or on its usual one: the version that it was
+    /// trained with, or the newest where the job was deleted.
     async fn recipe(&self, model: &Model, instance_type: Option<&str>) -> ServiceResult<Option<Recipe>> {
         let (BaseModel::JumpStart { id }, Some(recipes)) = (&model.base, &self.parts.outside.recipes) else {
             return Ok(None);
@@ -247,10 +233,10 @@ impl Endpoints {
         Ok(recipes.recipe(id, version.as_deref(), instance_type).await?)
     }
 
-    async fn licence_accepted(&self, model: &Model) -> ServiceResult<bool> {
-        let BaseModel::JumpStart { id } = &model.base else { return Ok(false) };
-        let accepted = self.parts.store.accepted_licences(&model.user_id).await?;
-        Ok(accepted.iter().any(|one| one.model == *id))
+    /// Did its owner accept the licence of the version that the recipe is of?
+    async fn licence_accepted(&self, model: &Model, recipe: Option<&Recipe>) -> ServiceResult<bool> {
+        let (BaseModel::JumpStart { id }, Some(recipe)) = (&model.base, recipe) else { return Ok(false) };
+        Ok(acceptance(&*self.parts.store, &model.user_id, id, &recipe.version).await?.is_some())
     }
 
     /// What AWS is to make.
@@ -261,14 +247,15 @@ impl Endpoints {
             }
             _ => ModelFiles::Folder(model.prefix.clone()),
         };
+        let recipe = self.recipe(model, Some(&endpoint.instance_type)).await?;
         Ok(Deployment {
             name: endpoint.name.clone(),
             endpoint: endpoint.id.clone(),
             owner: endpoint.user_id.clone(),
             instance_type: endpoint.instance_type.clone(),
             files,
-            recipe: self.recipe(model, Some(&endpoint.instance_type)).await?,
-            licence_accepted: self.licence_accepted(model).await?,
+            licence_accepted: self.licence_accepted(model, recipe.as_ref()).await?,
+            recipe,
         })
     }
 
@@ -280,7 +267,8 @@ impl Endpoints {
         model: &Model,
     ) -> ServiceResult<(Option<String>, bool)> {
         let recipe = self.recipe(model, Some(&endpoint.instance_type)).await?;
-        Ok((recipe.and_then(|recipe| recipe.prompt_key), self.licence_accepted(model).await?))
+        let accepted = self.licence_accepted(model, recipe.as_ref()).await?;
+        Ok((recipe.and_then(|recipe| recipe.prompt_key), accepted))
     }
 }
 

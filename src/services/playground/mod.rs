@@ -6,7 +6,7 @@ mod question;
 pub use question::{Question, Side, Turn};
 
 use super::{
-    context::Actor,
+    context::{Actor, Environment},
     error::{ServiceError, ServiceResult},
     policy::{Action, Resource, authorize},
 };
@@ -16,6 +16,7 @@ use crate::{
         ids::ModelId,
         job::BaseModel,
         model::{Model, ModelKind},
+        time::Instant,
     },
     storage::Storage,
     store::Store,
@@ -35,6 +36,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 /// Models kept open; the longest unused is closed when one more is opened.
 const KEPT: usize = 3;
+/// A model that nobody has asked for this long is closed.
+const IDLE: Duration = Duration::from_secs(600);
 
 pub struct Playground {
     store: Arc<dyn Store>,
@@ -42,7 +45,9 @@ pub struct Playground {
     /// Where models are laid out as directories, one per model.
     cache: PathBuf,
     models_dir: PathBuf,
-    open: Mutex<Vec<(Slot, LoadedModel)>>,
+    env: Environment,
+    /// The most recently used one last.
+    open: Mutex<Vec<Open>>,
     opening: tokio::sync::Mutex<()>,
     /// Answers made at once; further ones wait.
     permits: Arc<Semaphore>,
@@ -52,6 +57,12 @@ pub struct Playground {
 struct Slot {
     model: ModelId,
     side: Side,
+}
+
+struct Open {
+    slot: Slot,
+    loaded: LoadedModel,
+    used: Instant,
 }
 
 /// A piece of an answer, or its end.
@@ -87,12 +98,14 @@ impl Playground {
         storage: Arc<dyn Storage>,
         cache: PathBuf,
         models_dir: PathBuf,
+        env: Environment,
     ) -> Self {
         Self {
             store,
             storage,
             cache,
             models_dir,
+            env,
             open: Mutex::default(),
             opening: tokio::sync::Mutex::new(()),
             permits: Arc::new(Semaphore::new(1)),
@@ -157,7 +170,7 @@ impl Playground {
 
     /// Closes what was deleted.
     pub fn forget(&self, id: &ModelId) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|(slot, _)| slot.model != *id);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|open| open.slot.model != *id);
         let _ = std::fs::remove_dir_all(self.cache.join(id.as_str()));
     }
 
@@ -201,7 +214,7 @@ impl Playground {
             .map_err(|error| ServiceError::Internal(error.to_string()))?
             .map_err(|why| ServiceError::refused("model_broken", "This model can't be opened.", why))?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.push((slot, loaded.clone()));
+        open.push(Open { slot, loaded: loaded.clone(), used: self.env.now() });
         let surplus = open.len().saturating_sub(KEPT);
         open.drain(..surplus);
         Ok(loaded)
@@ -210,10 +223,11 @@ impl Playground {
     /// The open model, now the most recently used one.
     fn kept(&self, slot: &Slot) -> Option<LoadedModel> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = open.iter().position(|(kept, _)| kept == slot)?;
-        let entry = open.remove(at);
+        let at = open.iter().position(|open| open.slot == *slot)?;
+        let entry = Open { used: self.env.now(), ..open.remove(at) };
+        let loaded = entry.loaded.clone();
         open.push(entry);
-        open.last().map(|(_, loaded)| loaded.clone())
+        Some(loaded)
     }
 
     /// Where the base's files are; `None` for a model trained from nothing.
@@ -268,13 +282,12 @@ impl Playground {
         Ok(dir)
     }
 
-    /// Closes every model when nobody has asked for a while, so that an idle server is small.
-    pub fn close_all(&self) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Closes the models that nobody has asked for a while, so that an idle server is small.
+    pub fn close_unused(&self) {
+        let now = self.env.now();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|open| now.since(open.used) < IDLE);
     }
-
-    /// Models are closed after this long without a question.
-    pub const IDLE: Duration = Duration::from_secs(600);
 }
 
 /// What pages and islands call it.

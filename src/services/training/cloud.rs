@@ -15,11 +15,9 @@ use crate::{
         jumpstart::{DataLayout, Model},
     },
     services::{
-        context::Actor,
         costs::Costs,
         error::{ServiceError, ServiceResult},
     },
-    store::Store,
 };
 use llm_tuner_engine::data::rows::Kind;
 use std::{collections::BTreeMap, sync::Arc};
@@ -278,12 +276,6 @@ pub fn layout(model: &Model, kind: Kind) -> Result<DataLayout, FieldError> {
             format!("{} does not learn from data of this kind. It takes: {}.", model.name, takes.join(", "))
         },
     ))
-}
-
-/// Has this person accepted the licence of this very version?
-pub async fn accepted(store: &dyn Store, actor: &Actor, model: &Model) -> ServiceResult<bool> {
-    let accepted = store.accepted_licences(&actor.user.id).await?;
-    Ok(accepted.iter().any(|one| one.model == model.id && one.version == model.version))
 }
 
 fn fallback(

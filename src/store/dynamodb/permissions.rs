@@ -19,11 +19,6 @@ const NOBODY: &str = "?";
 type Outcome = Result<(), Failure>;
 
 impl DynamoStore {
-    /// What the tables' names begin with, for people.
-    pub fn table_names(&self) -> Vec<&str> {
-        Table::ALL.iter().map(|table| self.names.of(*table)).collect()
-    }
-
     /// What was tried, permission by permission; each on every table where it is needed. The first table on which it is
     /// missing is named. Without an answer the rest is not tried.
     pub async fn try_permissions(&self) -> Vec<Tried> {

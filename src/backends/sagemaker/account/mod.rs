@@ -60,7 +60,7 @@ impl AwsAccount {
         let sdk = parts.sdk.as_ref().map(aws::impatient);
         let bucket = sdk.as_ref().zip(parts.bucket.as_ref());
         let root = match &parts.bucket {
-            Some((bucket, prefix)) => super::names::Place::new(bucket, prefix).uri(""),
+            Some((bucket, prefix)) => super::names::Bucket::new(bucket, prefix).uri(""),
             None => String::new(),
         };
         Self {

@@ -5,10 +5,7 @@ use crate::{
     aws::Failure,
     backends::{
         account::{AllRunning, Machines, Running},
-        sagemaker::{
-            hosting::{TAG_ENDPOINT, TAG_INSTALLATION},
-            launch::TAG_JOB,
-        },
+        sagemaker::tags,
     },
     domain::{checkup::LeftoverKind, time::Instant},
 };
@@ -118,10 +115,10 @@ async fn tags(client: &Client, arn: &str) -> Result<Vec<Tag>, Failure> {
 fn ours(account: &AwsAccount, candidate: Candidate, tags: &[Tag]) -> Option<Running> {
     let value =
         |key: &str| tags.iter().find(|tag| tag.key.as_deref() == Some(key)).and_then(|tag| tag.value.clone());
-    (value(TAG_INSTALLATION)? == account.settings.installation).then_some(())?;
+    (value(tags::INSTALLATION)? == account.settings.installation).then_some(())?;
     let row = match candidate.kind {
-        LeftoverKind::Job => value(TAG_JOB),
-        LeftoverKind::Endpoint => value(TAG_ENDPOINT),
+        LeftoverKind::Job => value(tags::JOB),
+        LeftoverKind::Endpoint => value(tags::ENDPOINT),
     };
     Some(Running { kind: candidate.kind, name: candidate.name, row, since: candidate.since })
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     aws::{Failure, Tried},
-    backends::sagemaker::hosting::TAG_INSTALLATION,
+    backends::sagemaker::tags,
     domain::checkup::{Area, Finding},
 };
 use aws_config::SdkConfig;
@@ -155,7 +155,7 @@ async fn stop(account: &AwsAccount, client: &Client, caller: &str) -> Finding {
 }
 
 pub fn tag(account: &AwsAccount) -> Tag {
-    Tag::builder().key(TAG_INSTALLATION).value(&account.settings.installation).build()
+    Tag::builder().key(tags::INSTALLATION).value(&account.settings.installation).build()
 }
 
 pub async fn logs(sdk: &SdkConfig, caller: &str) -> Vec<Finding> {

@@ -16,7 +16,7 @@ use crate::{
         Answer, Ask, Deletion, Deployment, Hosting, HostingError, HostingResult, Listed, NAME_PREFIX,
         Standing,
     },
-    backends::sagemaker::names::Place,
+    backends::sagemaker::{names::Bucket, tags},
     config::aws::AwsSettings,
     domain::{ids::EndpointId, time::Instant},
 };
@@ -26,9 +26,6 @@ use aws_sdk_sagemaker::{Client, types::EndpointStatus};
 use errors::{is_absent, is_there, is_under_way, of_call};
 use request::Requests;
 use std::time::Duration;
-
-pub(super) const TAG_ENDPOINT: &str = "llm-tuner:endpoint";
-pub(super) const TAG_INSTALLATION: &str = "llm-tuner:installation";
 
 /// One try of a call that changes or shows something, and all its tries.
 const TRY: Duration = Duration::from_secs(20);
@@ -44,7 +41,7 @@ pub struct SageMakerHosting {
     role: String,
     region: String,
     /// Where storage keeps its keys.
-    place: Place,
+    bucket: Bucket,
 }
 
 impl SageMakerHosting {
@@ -70,8 +67,8 @@ impl SageMakerHosting {
                 .retry_config(RetryConfig::standard().with_max_attempts(1))
                 .build(),
         );
-        let place = Place::new(bucket, prefix);
-        Ok(Self { client, runtime, settings, role, region, place })
+        let bucket = Bucket::new(bucket, prefix);
+        Ok(Self { client, runtime, settings, role, region, bucket })
     }
 
     async fn make_model(&self, requests: &Requests<'_>) -> Result<(), Failure> {
@@ -129,7 +126,7 @@ impl Hosting for SageMakerHosting {
 
     async fn deploy(&self, deployment: &Deployment) -> HostingResult<()> {
         let requests =
-            Requests { deployment, settings: &self.settings, region: &self.region, place: &self.place };
+            Requests { deployment, settings: &self.settings, region: &self.region, bucket: &self.bucket };
         let told = |failure| of_call(failure, &deployment.instance_type);
         self.make_model(&requests).await.map_err(told)?;
         self.make_configuration(&requests).await.map_err(told)?;
@@ -206,19 +203,20 @@ impl Hosting for SageMakerHosting {
                 let (Some(name), Some(arn)) = (endpoint.endpoint_name, endpoint.endpoint_arn) else {
                     continue;
                 };
-                let tags = match self.client.list_tags().resource_arn(arn).send().await {
+                let found = match self.client.list_tags().resource_arn(arn).send().await {
                     Ok(tags) => tags.tags.unwrap_or_default(),
                     // Gone meanwhile.
                     Err(error) if is_absent(&Failure::of(&error)) => continue,
                     Err(error) => return Err(told(Failure::of(&error))),
                 };
                 let tag = |key: &str| {
-                    tags.iter()
+                    found
+                        .iter()
                         .find(|tag| tag.key.as_deref() == Some(key))
                         .and_then(|tag| tag.value.as_deref())
                 };
-                if tag(TAG_INSTALLATION) == Some(self.settings.installation.as_str()) {
-                    let endpoint = tag(TAG_ENDPOINT).and_then(EndpointId::parse);
+                if tag(tags::INSTALLATION) == Some(self.settings.installation.as_str()) {
+                    let endpoint = tag(tags::ENDPOINT).and_then(EndpointId::parse);
                     ours.push(Listed { name, endpoint });
                 }
             }

@@ -3,9 +3,10 @@
 use crate::{
     backends::{
         hosting::{Deployment, ModelFiles},
-        sagemaker::{jumpstart::snapshot::registry, names::Place},
+        sagemaker::{images, names::Bucket, tags},
     },
     config::aws::AwsSettings,
+    domain::instance::{InstanceType, has_own_disk},
 };
 use aws_sdk_sagemaker::types::{
     ContainerDefinition, ModelAccessConfig, ModelCompressionType, ModelDataSource, ProductionVariant,
@@ -14,11 +15,7 @@ use aws_sdk_sagemaker::types::{
 };
 use std::collections::BTreeMap;
 
-/// The account that AWS serves its containers from, but for the regions that our list knows better.
-const ACCOUNT: &str = "763104351884";
-/// Large Model Inference with vLLM. It reads the Hugging Face layout and answers in TGI's manner.
-const LMI: &str = "djl-inference:0.36.0-lmi28.0.0-cu130";
-/// What a container for CUDA 13 needs of the machine: the usual one's driver is older.
+/// What the usual container, which is for CUDA 13, needs of the machine: others have an older driver.
 const LMI_MACHINE: ProductionVariantInferenceAmiVersion = ProductionVariantInferenceAmiVersion::Al2023Gpu41;
 /// Where SageMaker lays a model's files.
 const MODEL_DIR: &str = "/opt/ml/model";
@@ -29,36 +26,16 @@ const LONGEST: i32 = 3600;
 /// The only variant; its name is SageMaker's own custom.
 const VARIANT: &str = "AllTraffic";
 
-/// The serving container where neither the operator nor the model names one.
-pub fn usual_image(region: &str) -> String {
-    let usual = || format!("{ACCOUNT}.dkr.ecr.{region}.amazonaws.com");
-    format!("{}/{LMI}", registry(region).unwrap_or_else(usual))
-}
-
-/// How many GPUs a machine of this type has; 1 where it may have none.
-pub fn gpus(instance_type: &str) -> u32 {
-    let mut parts = instance_type.trim_start_matches("ml.").split('.');
-    let (family, size) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    match (family, size) {
-        ("p4d" | "p4de" | "p5" | "p5e" | "p5en" | "p3dn", _) | (_, "48xlarge") => 8,
-        ("p3", "16xlarge") => 8,
-        ("p3", "8xlarge") | ("g4dn" | "g5" | "g6" | "g6e", "12xlarge" | "24xlarge") => 4,
-        _ => 1,
-    }
-}
-
-/// Machines with a disk of their own, on which AWS takes no key: it encrypts that disk itself.
-fn has_own_disk(instance_type: &str) -> bool {
-    let family = instance_type.trim_start_matches("ml.").split('.').next().unwrap_or_default();
-    let own = ["g4dn", "g5", "g6", "g6e", "p3dn", "p4d", "p4de", "p5", "p5e", "p5en"];
-    own.contains(&family) || ["c5d", "m5d", "r5d", "c6gd", "m6gd", "r6gd"].contains(&family)
+/// How many GPUs a machine of this type has; `None` where we do not know the type.
+pub fn gpus(instance_type: &str) -> Option<u32> {
+    InstanceType::find(instance_type).map(|kind| kind.gpu.map_or(1, |(count, _)| count))
 }
 
 pub struct Requests<'a> {
     pub deployment: &'a Deployment,
     pub settings: &'a AwsSettings,
     pub region: &'a str,
-    pub place: &'a Place,
+    pub bucket: &'a Bucket,
 }
 
 impl Requests<'_> {
@@ -67,7 +44,7 @@ impl Requests<'_> {
         let image = self.settings.inference_image.clone();
         let image = recipe.and_then(|recipe| recipe.image.clone()).or(image);
         ContainerDefinition::builder()
-            .image(image.unwrap_or_else(|| usual_image(self.region)))
+            .image(image.unwrap_or_else(|| images::serving(self.region)))
             .model_data_source(ModelDataSource::builder().s3_data_source(self.files()).build())
             .set_environment(Some(self.environment().into_iter().collect()))
             .build()
@@ -77,11 +54,11 @@ impl Requests<'_> {
         let source = S3ModelDataSource::builder();
         let source = match &self.deployment.files {
             ModelFiles::Folder(key) => source
-                .s3_uri(self.place.uri(&format!("{key}/")))
+                .s3_uri(self.bucket.uri(&format!("{key}/")))
                 .s3_data_type(S3ModelDataType::S3Prefix)
                 .compression_type(ModelCompressionType::None),
             ModelFiles::Archive(key) => source
-                .s3_uri(self.place.uri(key))
+                .s3_uri(self.bucket.uri(key))
                 .s3_data_type(S3ModelDataType::S3Object)
                 .compression_type(ModelCompressionType::Gzip),
         };
@@ -92,15 +69,16 @@ impl Requests<'_> {
     }
 
     fn environment(&self) -> BTreeMap<String, String> {
-        let gpus = gpus(&self.deployment.instance_type).to_string();
+        let gpus = gpus(&self.deployment.instance_type).map(|count| count.to_string());
         let mut environment: BTreeMap<String, String> = [
             ("HF_MODEL_ID", MODEL_DIR),
-            ("SM_NUM_GPUS", &gpus),
-            ("OPTION_TENSOR_PARALLEL_DEGREE", &gpus),
+            // All that it finds, where we can't tell: its own default is one.
+            ("OPTION_TENSOR_PARALLEL_DEGREE", gpus.as_deref().unwrap_or("max")),
             ("ENDPOINT_SERVER_TIMEOUT", "3600"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
+        environment.extend(gpus.map(|gpus| ("SM_NUM_GPUS".to_owned(), gpus)));
         if let Some(recipe) = &self.deployment.recipe {
             environment.extend(recipe.environment.clone());
             if recipe.gated && self.deployment.licence_accepted {
@@ -149,9 +127,9 @@ impl Requests<'_> {
 
     pub fn tags(&self) -> Vec<Tag> {
         [
-            (super::TAG_ENDPOINT, self.deployment.endpoint.as_str()),
-            ("llm-tuner:owner", self.deployment.owner.as_str()),
-            (super::TAG_INSTALLATION, &self.settings.installation),
+            (tags::ENDPOINT, self.deployment.endpoint.as_str()),
+            (tags::OWNER, self.deployment.owner.as_str()),
+            (tags::INSTALLATION, &self.settings.installation),
         ]
         .map(|(key, value)| Tag::builder().key(key).value(value).build())
         .into()
@@ -163,16 +141,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_image_is_the_regions() {
-        assert_eq!(
-            usual_image("eu-central-1"),
-            "763104351884.dkr.ecr.eu-central-1.amazonaws.com/djl-inference:0.36.0-lmi28.0.0-cu130"
-        );
-        assert!(usual_image("eu-south-1").starts_with("692866216735.dkr.ecr.eu-south-1."));
-        assert!(usual_image("cn-north-1").contains("727897471807.dkr.ecr.cn-north-1.amazonaws.com.cn/"));
-    }
-
-    #[test]
     fn machines_have_their_gpus() {
         let types = [
             "ml.g5.2xlarge",
@@ -182,6 +150,7 @@ mod tests {
             "ml.p5.48xlarge",
             "ml.m5.large",
         ];
-        assert_eq!(types.map(gpus), [1, 4, 4, 8, 8, 1]);
+        assert_eq!(types.map(gpus), [1, 4, 4, 8, 8, 1].map(Some));
+        assert_eq!(gpus("ml.of-tomorrow.large"), None);
     }
 }

@@ -6,9 +6,12 @@
 //! them.
 
 use super::fields::{flag, keywords, list, number, pairs, s3, slug, text, whole};
-use crate::domain::jumpstart::{
-    HostingRecipe, Hyperparameter, Kind, Licence, Listed, Metric, Model, Payload, Scope, Source,
-    TrainingRecipe, Variant, recipe::family,
+use crate::domain::{
+    instance::family,
+    jumpstart::{
+        HostingRecipe, Hyperparameter, Kind, Licence, Listed, Metric, Model, Payload, Scope, Source,
+        TrainingRecipe, Variant,
+    },
 };
 use serde_json::Value;
 use std::collections::BTreeMap;

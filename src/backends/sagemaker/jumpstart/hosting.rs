@@ -29,6 +29,7 @@ impl Recipes for FromCatalogue {
             let mut instance_types = hosting.instance_types.clone();
             instance_types.sort_by_key(|kind| *kind != hosting.default_instance_type);
             Recipe {
+                version: model.version,
                 image: hosting.image_on(on).map(str::to_owned),
                 environment: hosting.environment_on(on),
                 patience_seconds: Some(hosting.download_timeout_seconds.max(hosting.startup_timeout_seconds)),

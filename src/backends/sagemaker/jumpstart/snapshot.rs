@@ -2,7 +2,10 @@
 //! with `{region}` and `{registry}` (the host of AWS's containers in that region) in their addresses.
 
 use super::document::{Entry, parse};
-use crate::domain::jumpstart::{Model, Source};
+use crate::{
+    backends::sagemaker::images::registry,
+    domain::jumpstart::{Model, Source},
+};
 use serde_json::Value;
 
 /// The day on which the list was made.
@@ -15,9 +18,6 @@ const MODELS: [(&str, &str); 4] = [
     ("meta-textgeneration-llama-3-1-70b", include_str!("snapshot/meta-textgeneration-llama-3-1-70b.json")),
 ];
 
-/// The account that holds the containers is another in some regions.
-const REGISTRIES: &str = include_str!("snapshot/registries.json");
-
 pub fn source() -> Source {
     Source::Snapshot { date: DATE.to_owned() }
 }
@@ -27,12 +27,6 @@ pub fn source() -> Source {
 pub fn models(region: &str) -> Vec<Model> {
     let registry = registry(region);
     MODELS.iter().filter_map(|(id, file)| model(id, file, region, registry.as_deref())).collect()
-}
-
-/// The host of AWS's containers in this region, as far as the list knows it.
-pub fn registry(region: &str) -> Option<String> {
-    let registries: Value = serde_json::from_str(REGISTRIES).unwrap_or_default();
-    registries[region].as_str().map(str::to_owned)
 }
 
 fn model(id: &str, file: &str, region: &str, registry: Option<&str>) -> Option<Model> {

@@ -5,7 +5,10 @@ use super::{
     fields::as_text,
     snapshot,
 };
-use crate::domain::jumpstart::{Kind, Model, Scope, Source, recipe::family};
+use crate::domain::{
+    instance::family,
+    jumpstart::{Kind, Model, Scope, Source},
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

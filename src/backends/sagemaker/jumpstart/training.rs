@@ -7,7 +7,8 @@ use crate::{
     },
     domain::{
         field::FieldError,
-        jumpstart::{Model, TrainingRecipe, recipe::family},
+        instance::has_own_disk,
+        jumpstart::{Model, TrainingRecipe},
     },
 };
 use std::collections::BTreeMap;
@@ -228,11 +229,4 @@ fn volume(recipe: &TrainingRecipe, choices: &Choices) -> u32 {
     } else {
         choices.volume_gb.unwrap_or(recipe.volume_gb)
     }
-}
-
-/// Those with a `d` in their family, and those that have disks without saying so: SageMaker attaches no volume there, and
-/// refuses a key for one.
-pub fn has_own_disk(instance_type: &str) -> bool {
-    let family = family(instance_type);
-    family.contains('d') || ["g5", "g6", "p5"].iter().any(|start| family.starts_with(start))
 }

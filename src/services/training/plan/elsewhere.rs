@@ -15,6 +15,7 @@ use crate::{
         job::{BaseModel, JobSpec},
     },
     services::{
+        catalogue::acceptance,
         context::Actor,
         error::{ServiceError, ServiceResult},
     },
@@ -85,7 +86,8 @@ impl Planner {
         if let Err(error) = names::parse_title(&request.title) {
             errors.push(error);
         }
-        let licence_accepted = cloud::accepted(&*self.store, actor, &model).await?;
+        let acceptance = acceptance(&*self.store, &actor.user.id, &model.id, &model.version).await?;
+        let licence_accepted = acceptance.is_some();
         if model.gated && !licence_accepted {
             errors.push(FieldError::new(
                 "base_model",

@@ -5,7 +5,7 @@ use crate::{
     backends::{
         Folders,
         catalogue::{Catalogue, CatalogueError},
-        prices::{Prices, Quotas},
+        prices::Quotas,
     },
     domain::{
         cloud::{CloudSpec, Route},
@@ -29,7 +29,6 @@ pub struct Cloud {
     pub missing: Option<String>,
     /// Is there an image of our own?
     pub own_image: bool,
-    pub prices: Arc<dyn Prices>,
     pub quotas: Arc<dyn Quotas>,
     pub costs: Arc<Costs>,
     pub catalogue: Arc<dyn Catalogue>,
@@ -196,7 +195,7 @@ impl Cloud {
         let mut prices = BTreeMap::new();
         let mut as_of = None;
         for name in std::iter::once(kind.name).chain(fallback.iter().map(String::as_str)) {
-            let quote = self.prices.per_hour(name, usage).await;
+            let quote = self.costs.quote(name, usage).await;
             if let Some(price) = quote.per_hour {
                 prices.insert(name.to_owned(), price);
                 as_of = Some(quote.as_of);

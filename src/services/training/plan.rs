@@ -57,6 +57,8 @@ pub struct Plan {
     pub spec: JobSpec,
     /// `None` for a JumpStart model, which has settings of its own.
     pub hyperparameters: Option<Hyperparameters>,
+    /// How often such a model goes through the data, as its settings have it; `None` where they don't say.
+    pub own_epochs: Option<f64>,
     /// Settings that the person left open and that were chosen by the data.
     pub automatic: Vec<Automatic>,
     /// Rows trained on, the held-out ones not counted.
@@ -386,6 +388,7 @@ fn reckon(
     Plan {
         spec,
         hyperparameters: Some(settings.clone()),
+        own_epochs: None,
         automatic: Vec::new(),
         rows,
         tokens_per_epoch,

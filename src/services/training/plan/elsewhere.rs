@@ -108,8 +108,8 @@ impl Planner {
         let given = request.hyperparameters.iter().filter(|(_, value)| !value.trim().is_empty());
         chosen.extend(given.map(|(name, value)| (name.clone(), value.trim().to_owned())));
         let values = model.settings(&place.instance_type, &chosen).map_err(ServiceError::Invalid)?;
-        let epochs: f64 =
-            ["epoch", "epochs"].iter().find_map(|name| values.get(*name)?.parse().ok()).unwrap_or(1.0);
+        let own_epochs = ["epoch", "epochs"].iter().find_map(|name| values.get(*name)?.parse::<f64>().ok());
+        let epochs = own_epochs.unwrap_or(1.0);
         let tokens: u64 = counts.lengths.iter().map(|length| u64::from(*length)).sum();
         let tokens = (tokens as f64 * counts.factor()) as u64;
         let size = cloud::parameters_by_name(id);
@@ -144,6 +144,7 @@ impl Planner {
                 cloud: Some(spec),
             },
             hyperparameters: None,
+            own_epochs,
             automatic: Vec::new(),
             rows: counts.rows,
             tokens_per_epoch: tokens,

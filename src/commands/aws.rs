@@ -5,7 +5,6 @@ use crate::{
         Folders,
         account::Account,
         catalogue::Catalogue,
-        prices::Prices,
         sagemaker::{
             SageMakerBackend,
             account::{AwsAccount, Parts},
@@ -32,15 +31,14 @@ pub fn elsewhere(config: &Config, sdk: Option<&SdkConfig>, clock: Arc<dyn Clock>
     match (sdk, missing) {
         (Some(sdk), None) => {
             let catalogue: Arc<dyn Catalogue> = Arc::new(Hub::new(sdk, clock.clone()));
-            let prices = prices::new(sdk, clock.clone());
             Elsewhere {
                 missing: None,
                 own_image,
                 folders: bucket(config).map(|bucket| Arc::new(bucket) as Arc<dyn Folders>),
                 catalogue: catalogue.clone(),
-                prices: prices.clone(),
+                prices: prices::new(sdk, clock.clone()),
                 quotas: quotas::new(sdk, clock),
-                hosting: hosting(config, sdk, catalogue, prices),
+                hosting: hosting(config, sdk, catalogue),
                 account,
             }
         }
@@ -82,19 +80,13 @@ pub fn account(config: &Config, sdk: Option<&SdkConfig>) -> Arc<dyn Account> {
     Arc::new(AwsAccount::new(Parts { sdk, settings: config.aws.clone(), bucket, tables, missing }))
 }
 
-fn hosting(
-    config: &Config,
-    sdk: &SdkConfig,
-    catalogue: Arc<dyn Catalogue>,
-    prices: Arc<dyn Prices>,
-) -> Outside {
+fn hosting(config: &Config, sdk: &SdkConfig, catalogue: Arc<dyn Catalogue>) -> Outside {
     let StorageLocation::S3 { bucket, prefix } = &config.storage else {
         return Outside::none("Files are kept on this machine's disk.");
     };
     match SageMakerHosting::new(sdk, config.aws.clone(), bucket, prefix) {
         Ok(hosting) => Outside {
             hosting: Arc::new(hosting),
-            prices: Some(prices),
             recipes: Some(Arc::new(FromCatalogue(catalogue))),
             poll: config.aws.poll,
         },

@@ -90,7 +90,6 @@ impl Services {
                     missing: elsewhere.missing,
                     own_image: elsewhere.own_image,
                     folders: elsewhere.folders,
-                    prices: elsewhere.prices,
                     costs: costs.clone(),
                     quotas: elsewhere.quotas,
                     catalogue: elsewhere.catalogue.clone(),

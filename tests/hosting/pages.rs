@@ -18,11 +18,10 @@ async fn start() -> (FakeSageMaker, TestApp) {
     let fake = fake().await;
     let outside = Outside {
         hosting: Arc::new(hosting(&fake, &[]).await),
-        prices: Some(Arc::new(Flat)),
         recipes: None,
         poll: Duration::from_millis(50),
     };
-    (fake, TestApp::that_hosts(outside).await)
+    (fake, TestApp::that_hosts(outside, Some(Arc::new(Flat))).await)
 }
 
 /// A finished model of this person.

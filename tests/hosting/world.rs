@@ -136,7 +136,6 @@ impl World {
         let clock = Arc::new(Still(AtomicI64::new(now * 1_000_000)));
         let outside = Outside {
             hosting: Arc::new(hosting(&fake, &[]).await),
-            prices: Some(Arc::new(Flat)),
             recipes,
             poll: Duration::from_secs(3600),
         };
@@ -176,7 +175,6 @@ fn service(
     outside: &Outside,
 ) -> Endpoints {
     let env = Environment { clock: clock.clone(), random: Arc::new(SystemRandom) };
-    let prices = llm_tuner::backends::sagemaker::prices::listed();
-    let costs = Arc::new(Costs::new(store.clone(), prices, env.clone()));
+    let costs = Arc::new(Costs::new(store.clone(), Arc::new(Flat), env.clone()));
     Endpoints::new(store.clone(), storage.clone(), env, outside.clone(), costs)
 }

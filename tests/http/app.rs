@@ -5,6 +5,7 @@ use llm_tuner::{
     backends::{
         catalogue::Catalogue,
         local::{LocalBackend, LocalSettings},
+        prices::Prices,
         sagemaker::names::Bucket,
     },
     config::Config,
@@ -53,9 +54,12 @@ impl TestApp {
         Self::on(tempfile::tempdir().unwrap(), settings).await
     }
 
-    /// That hosts models there.
-    pub async fn that_hosts(outside: Outside) -> Self {
-        let change = move |elsewhere: &mut Elsewhere| elsewhere.hosting = outside;
+    /// That hosts models there, at these prices; without, at those that ship with the program.
+    pub async fn that_hosts(outside: Outside, prices: Option<Arc<dyn Prices>>) -> Self {
+        let change = move |elsewhere: &mut Elsewhere| {
+            elsewhere.hosting = outside;
+            elsewhere.prices = prices.unwrap_or_else(|| elsewhere.prices.clone());
+        };
         Self::of(tempfile::tempdir().unwrap(), &[], Arc::default(), change).await
     }
 

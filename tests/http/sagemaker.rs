@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 
 const LLAMA: &str = "meta-textgeneration-llama-2-7b";
 
-async fn rows(person: &Person) {
+/// Adds a dataset; its id.
+async fn rows(person: &Person) -> String {
     let row = |n: u32| format!("{{\"prompt\":\"count {n}\",\"completion\":\"{}\"}}\n", n + 1);
-    person.add("rows.jsonl", (0..60).map(row).collect::<String>().as_bytes()).await;
+    let added = person.add("rows.jsonl", (0..60).map(row).collect::<String>().as_bytes()).await;
+    added["dataset_id"].as_str().unwrap().to_owned()
 }
 
 async fn ask(person: &Person, route: &str, body: Value) -> (StatusCode, Value) {
@@ -80,6 +82,20 @@ async fn the_seeds_body_starts_a_jumpstart_job_and_gets_the_seeds_answer() {
     // The same key, by the other route: the same job.
     let (_, again) = ask(&ann, "jumpstart-training", body).await;
     assert_eq!(again["job_name"], started["job_name"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plan_says_how_often_the_model_goes_through_the_data() {
+    let app = TestApp::that_queues_for_sagemaker().await;
+    let ann = app.person("ann@example.org").await;
+    let dataset = rows(&ann).await;
+    accept(&ann).await;
+    // The model's own default is five.
+    for (typed, said) in [("", "5 epochs"), ("&own_epoch=1", "1 epoch"), ("&own_epoch=7", "7 epochs")] {
+        let path = format!("/-/training/plan?base_model=jumpstart:{LLAMA}&dataset={dataset}{typed}");
+        let card = ann.get(&path).await.text().await.unwrap();
+        assert!(card.contains(&format!("<strong>{said}</strong>")), "{typed}: {card}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,7 +89,7 @@ async fn nobody_reads_without_signing_in() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn why_nothing_can_be_hosted_is_told_to_everybody() {
-    let app = TestApp::that_hosts(Outside::none("The operator has not signed up with AWS.")).await;
+    let app = TestApp::that_hosts(Outside::none("The operator has not signed up with AWS."), None).await;
     let ann = app.person("ann@example.org").await;
     let page = ann.get("/endpoints").await.text().await.unwrap();
     assert!(page.contains("The operator has not signed up with AWS."), "{page}");

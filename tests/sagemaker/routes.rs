@@ -97,6 +97,35 @@ fn walk(folder: &std::path::Path) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn key_network_and_limit_reach_the_training_job() {
+    let server = Server::with(&[
+        ("SAGEMAKER_KMS_KEY_ID", "alias/tuner"),
+        ("SAGEMAKER_SUBNETS", "subnet-0a1, subnet-0b2"),
+        ("SAGEMAKER_SECURITY_GROUPS", "sg-0c3"),
+    ])
+    .await;
+    let dataset = server.numbers().await;
+    // The second has a disk of its own, which takes no key.
+    for (machine, disk_key) in [("ml.m5.xlarge", json!("alias/tuner")), ("ml.g5.2xlarge", Value::Null)] {
+        let name = server
+            .train(json!({
+                "place": "image", "instance_type": machine, "max_hours": 2, "dataset_ids": [dataset],
+                "hyperparameters": { "max_steps": 2, "batch_size": 4 },
+            }))
+            .await;
+        let job = server.over(&name).await;
+        assert_eq!(job["status"], "Completed", "{job}\n{:?}", server.log(&name).await);
+        let request = server.requests("CreateTrainingJob").await.pop().unwrap();
+        assert_eq!(request["TrainingJobName"], json!(name));
+        assert_eq!(request["OutputDataConfig"]["KmsKeyId"], "alias/tuner");
+        assert_eq!(request["ResourceConfig"]["VolumeKmsKeyId"], disk_key, "{machine}");
+        let network = json!({ "Subnets": ["subnet-0a1", "subnet-0b2"], "SecurityGroupIds": ["sg-0c3"] });
+        assert_eq!(request["VpcConfig"], network);
+        assert_eq!(request["StoppingCondition"]["MaxRuntimeInSeconds"], 7200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hugging_face_container_tunes_a_model_of_the_operator_with_lora() {
     let server = Server::start().await;
     server.make_base("small");

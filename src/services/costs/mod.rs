@@ -63,6 +63,11 @@ impl Costs {
         self.starting.lock().await
     }
 
+    /// What an hour of this machine costs.
+    pub async fn quote(&self, instance_type: &str, usage: Usage) -> Quote {
+        self.prices.per_hour(instance_type, usage).await
+    }
+
     /// What training on this machine would cost, by today's price.
     pub async fn estimate(&self, instance_type: &str, hours: f64) -> ServiceResult<Estimate> {
         let mut errors = Vec::new();
@@ -76,7 +81,7 @@ impl Costs {
         if !errors.is_empty() {
             return Err(ServiceError::Invalid(errors));
         }
-        let quote = self.prices.per_hour(instance_type.name, Usage::Training).await;
+        let quote = self.quote(instance_type.name, Usage::Training).await;
         let total = quote.per_hour.and_then(|price| Money::from_dollars(price.dollars() * hours));
         Ok(Estimate { instance_type, hours, quote, total })
     }

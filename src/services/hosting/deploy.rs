@@ -78,7 +78,7 @@ impl Endpoints {
     pub async fn offer(&self, actor: &Actor, model: &str) -> ServiceResult<Offer> {
         let model = self.own_model(actor, model).await?;
         let quotes = self.machines(&model).await?.into_iter().map(|instance_type| async {
-            let quote = self.quote(&instance_type).await;
+            let quote = self.parts.costs.quote(&instance_type, Usage::Hosting).await;
             Machine { instance_type, quote }
         });
         let machines = futures::future::join_all(quotes).await;
@@ -112,7 +112,7 @@ impl Endpoints {
         if !errors.is_empty() {
             return Err(ServiceError::Invalid(errors));
         }
-        let quote = self.quote(&wanted.instance_type).await;
+        let quote = self.parts.costs.quote(&wanted.instance_type, Usage::Hosting).await;
         let _one = self.parts.beginning.lock().await;
         let id = self.id_for(actor, wanted);
         if let Some(same) = self.parts.store.endpoint(&id).await? {
@@ -158,19 +158,6 @@ impl Endpoints {
         // It costs its idle limit at least; what it costs then is what it is used for.
         let least = endpoint.price_per_hour.map(|price| price.for_seconds(endpoint.idle_seconds, 1));
         self.parts.costs.check_budget(actor, least).await
-    }
-
-    async fn quote(&self, instance_type: &str) -> Quote {
-        match &self.parts.outside.prices {
-            Some(prices) => prices.per_hour(instance_type, Usage::Hosting).await,
-            None => Quote {
-                per_hour: None,
-                as_of: String::new(),
-                region: String::new(),
-                live: false,
-                problem: Some("Prices can't be asked for on this server.".to_owned()),
-            },
-        }
     }
 
     /// From the key, so that the same key is the same endpoint on every server; else fresh.

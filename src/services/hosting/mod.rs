@@ -23,10 +23,7 @@ use super::{
     policy::{Action, Resource, authorize},
 };
 use crate::{
-    backends::{
-        hosting::{Hosting, HostingError, NotConfigured, Recipes},
-        prices::Prices,
-    },
+    backends::hosting::{Hosting, HostingError, NotConfigured, Recipes},
     domain::{
         endpoint::{Endpoint, EndpointState},
         ids::{EndpointId, ModelId},
@@ -46,8 +43,6 @@ use std::{
 #[derive(Clone)]
 pub struct Outside {
     pub hosting: Arc<dyn Hosting>,
-    /// `None`: every price is unknown.
-    pub prices: Option<Arc<dyn Prices>>,
     /// `None`: every model takes the usual container.
     pub recipes: Option<Arc<dyn Recipes>>,
     /// How often every open endpoint is looked at.
@@ -58,7 +53,7 @@ impl Outside {
     /// Nothing can be hosted, and this is why.
     pub fn none(why: impl Into<String>) -> Self {
         let hosting = Arc::new(NotConfigured(why.into()));
-        Self { hosting, prices: None, recipes: None, poll: Duration::from_secs(60) }
+        Self { hosting, recipes: None, poll: Duration::from_secs(60) }
     }
 }
 

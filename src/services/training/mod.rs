@@ -5,6 +5,7 @@
 //! - [`general`] jobs for SageMaker in a script's general words
 //! - [`automatic`] settings chosen by the data
 //! - [`names`] the job's name              - `tokens`, `machine`: what the plan counts and measures
+//! - `reckoning` time, machines and room that a run on SageMaker needs
 
 pub mod automatic;
 pub mod bases;
@@ -13,6 +14,7 @@ pub mod general;
 mod machine;
 pub mod names;
 pub mod plan;
+mod reckoning;
 mod tokens;
 
 use super::{

@@ -3,8 +3,8 @@
 use super::super::{
     Request,
     bases::Base,
-    cloud::{self, Load},
-    machine, names,
+    cloud, machine, names,
+    reckoning::{Load, parameters_by_name},
 };
 use super::{FEW_ROWS, Plan, Planner, few};
 use crate::{
@@ -35,7 +35,7 @@ impl Planner {
         let flops = match (hub, plan.flops) {
             (false, flops) => Some(flops),
             // Of a model on the Hub only its name is known.
-            (true, _) => cloud::parameters_by_name(&base.name).map(|size| {
+            (true, _) => parameters_by_name(&base.name).map(|size| {
                 let epochs_tokens = plan.trained_tokens;
                 machine::flops_per_token(size, size) * epochs_tokens
             }),
@@ -108,11 +108,11 @@ impl Planner {
         let given = request.hyperparameters.iter().filter(|(_, value)| !value.trim().is_empty());
         chosen.extend(given.map(|(name, value)| (name.clone(), value.trim().to_owned())));
         let values = model.settings(&place.instance_type, &chosen).map_err(ServiceError::Invalid)?;
-        let epochs: f64 =
-            ["epoch", "epochs"].iter().find_map(|name| values.get(*name)?.parse().ok()).unwrap_or(1.0);
+        let own_epochs = ["epoch", "epochs"].iter().find_map(|name| values.get(*name)?.parse::<f64>().ok());
+        let epochs = own_epochs.unwrap_or(1.0);
         let tokens: u64 = counts.lengths.iter().map(|length| u64::from(*length)).sum();
         let tokens = (tokens as f64 * counts.factor()) as u64;
-        let size = cloud::parameters_by_name(id);
+        let size = parameters_by_name(id);
         let load = Load {
             flops: size.map(|size| machine::flops_per_token(size, size) * tokens as f64 * epochs),
             seconds_here: None,
@@ -144,6 +144,7 @@ impl Planner {
                 cloud: Some(spec),
             },
             hyperparameters: None,
+            own_epochs,
             automatic: Vec::new(),
             rows: counts.rows,
             tokens_per_epoch: tokens,

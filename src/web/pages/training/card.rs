@@ -172,12 +172,13 @@ fn plan_view(typed: &Typed, plan: &Plan) -> AnyView {
     let length = match spec.hyperparameters.get("max_steps") {
         Some(steps) => format!("{steps} steps"),
         None => {
-            let named = ["epochs", "epoch"].iter().find_map(|name| spec.hyperparameters.get(*name));
-            // A JumpStart model that was told nothing takes its own default.
-            let epochs = match (named, &plan.hyperparameters) {
-                (Some(epochs), _) => epochs.as_str(),
-                (None, Some(_)) => "1",
-                (None, None) => "its usual number of",
+            let named = spec.hyperparameters.get("epochs").cloned();
+            let own = plan.own_epochs.map(|epochs| epochs.to_string());
+            let epochs = match (own.or(named), &plan.hyperparameters) {
+                (Some(epochs), _) => epochs,
+                (None, Some(_)) => "1".to_owned(),
+                // A JumpStart model whose description does not say.
+                (None, None) => "its usual number of".to_owned(),
             };
             if epochs == "1" { "1 epoch".to_owned() } else { format!("{epochs} epochs") }
         }

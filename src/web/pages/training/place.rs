@@ -48,7 +48,7 @@ impl Choice {
             // All at once: each answer may take a moment the first time.
             None => {
                 join_all(kinds.map(async |kind| {
-                    let quote = cloud.prices.per_hour(kind.name, Usage::Training).await;
+                    let quote = cloud.costs.quote(kind.name, Usage::Training).await;
                     (
                         kind,
                         quote

@@ -39,6 +39,12 @@ impl<'a> Mat<'a> {
         Self { data: &self.data[(first * self.row_stride).min(self.data.len())..], rows, ..self }
     }
 
+    /// One value.
+    pub fn at(&self, row: usize, col: usize) -> f32 {
+        debug_assert!(row < self.rows && col < self.cols);
+        self.data[row * self.row_stride + col * self.col_stride]
+    }
+
     /// The transposed view.
     pub fn t(self) -> Self {
         Self {
@@ -54,10 +60,10 @@ impl<'a> Mat<'a> {
 /// A row-major matrix to write.
 #[derive(Debug)]
 pub struct MatMut<'a> {
-    data: *mut f32,
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
+    pub(super) data: *mut f32,
+    pub rows: usize,
+    pub cols: usize,
+    pub(super) row_stride: usize,
     lifetime: PhantomData<&'a mut [f32]>,
 }
 

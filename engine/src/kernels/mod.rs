@@ -25,6 +25,7 @@ macro_rules! vectorised {
 pub mod activation;
 pub mod adamw;
 pub mod attention;
+pub mod bf16;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod gemm;
@@ -32,6 +33,7 @@ pub mod layernorm;
 mod math;
 pub mod matvec;
 pub mod softmax;
+pub mod tier;
 
 /// Partial sums that a vectorised reduction keeps.
 pub(crate) const LANES: usize = 16;

@@ -41,8 +41,9 @@ test('from the sign-up page to a tuned model', async ({ page }) => {
   await page.getByRole('link', { name: 'Talk to it' }).click();
   await page.getByLabel('Prompt').fill('remind me to call Anna at 5 pm');
   await page.getByRole('button', { name: 'Ask' }).click();
-  await expect(page.locator('.talk-answers .says').first()).toContainText('reminder');
-  await expect(page.locator('.talk-answers footer').first()).toContainText('tokens/s');
+  // By the island, or by the plain form where the press came before it.
+  await expect(page.getByRole('article').filter({ hasText: 'reminder' })).toBeVisible();
+  await expect(page.getByText('tokens/s').first()).toBeVisible();
   await expectAccessible(page);
 
   await page.goto('/models');

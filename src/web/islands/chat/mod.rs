@@ -59,7 +59,8 @@ pub fn Chat(
     example: String,
 ) -> impl IntoView {
     let exchanges = RwSignal::new(Vec::<Exchange>::new());
-    let text = RwSignal::new(prompt);
+    // What was typed before this ran stays.
+    let text = RwSignal::new(typed().unwrap_or_else(|| prompt.clone()));
     let settings = RwSignal::new(settings);
     let running = Memo::new(move |_| {
         exchanges.with(|all| {
@@ -130,7 +131,7 @@ pub fn Chat(
                             event.prevent_default();
                             ask(text.get_untracked());
                         }
-                    }>{text.get_untracked()}</textarea>
+                    }>{prompt}</textarea>
                 <div class="talk-actions">
                     <details class="talk-settings">
                         <summary>"Parameters"</summary>
@@ -258,6 +259,14 @@ fn run(body: String, answer: RwSignal<Answer>) {
     stream::run(body, answer);
     #[cfg(not(feature = "hydrate"))]
     let _ = (body, answer);
+}
+
+/// What stands in the prompt's field already.
+fn typed() -> Option<String> {
+    #[cfg(feature = "hydrate")]
+    return stream::typed("prompt");
+    #[cfg(not(feature = "hydrate"))]
+    None
 }
 
 fn copy(text: &str) {

@@ -26,6 +26,13 @@ pub fn copy(text: &str) {
     }
 }
 
+/// The words in the field of this id, if there are any.
+pub fn typed(id: &str) -> Option<String> {
+    let field = web_sys::window()?.document()?.get_element_by_id(id)?;
+    let words = js_sys::Reflect::get(&field, &"value".into()).ok()?.as_string()?;
+    (!words.trim().is_empty()).then_some(words)
+}
+
 pub fn run(body: String, answer: RwSignal<Answer>) {
     answer.update(|answer| answer.running = true);
     spawn_local(async move {

@@ -1,131 +1,75 @@
-//! Matrix products, on the `gemm` crate.
+//! Matrix products with sums in f32, on the instructions of a [`Tier`].
 //!
-//! Its result does not depend on the number of threads: it cuts the output into tiles and sums each tile's
-//! products in an order given by the shapes alone (`tests/determinism.rs` holds it to that).
+//! Both operands are packed on the way ([`pack`]): the left one once, by all threads, the right one by each task for
+//! its own columns, so that a weight is read once and no packed copy of it is kept. bf16 tiers round while they pack.
+//!
+//! The sums of one output are added in an order given by the depth alone: block by block, each from its first word to
+//! its last. So neither the number of threads nor the cut into tasks changes a bit.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `matrix` | views of operands and outputs |
+//! | `pack` | the layouts that tiles read |
+//! | `tiles` | the inner loops, one for each tier |
+//! | `amx` | that of Intel's AMX |
 
-use std::marker::PhantomData;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+mod matrix;
+mod pack;
+mod tiles;
 
-/// A matrix to read: any strides over a slice.
-#[derive(Debug, Clone, Copy)]
-pub struct Mat<'a> {
-    data: &'a [f32],
-    pub rows: usize,
-    pub cols: usize,
-    row_stride: usize,
-    col_stride: usize,
+pub use matrix::{Element, Mat, MatMut, Threads, Write};
+pub use pack::Packable;
+
+use super::tier::Tier;
+use pack::{BLOCK, Depth};
+use rayon::prelude::*;
+use std::cell::Cell;
+use std::ops::Range;
+use tiles::{MOST_COLUMNS, MOST_ROWS, Sums};
+
+/// Columns of one task: its packed block of them stays in the second-level cache.
+const TASK_COLUMNS: usize = 128;
+/// Rows that a task should at least have, so that packing its columns costs little beside the products.
+const TASK_ROWS: usize = 128;
+/// Words of the left operand that are packed at once (8 MiB).
+const LEFT_WORDS: usize = 1 << 21;
+
+thread_local! {
+    /// Packed operands, kept between calls. Taken while in use, so that a product may run inside another's wait.
+    static LEFT: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
+    static RIGHT: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
 }
 
-impl<'a> Mat<'a> {
-    /// `rows × cols`, row-major and contiguous.
-    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
-        Self::strided(data, rows, cols, cols)
-    }
-
-    /// `rows × cols`, rows `row_stride` values apart.
-    ///
-    /// # Panics
-    /// If the last value lies outside `data`.
-    pub fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
-        assert!(
-            rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= data.len(),
-            "matrix exceeds its slice"
-        );
-        Self { data, rows, cols, row_stride, col_stride: 1 }
-    }
-
-    /// Rows `first` to `first + rows`.
-    pub fn row_range(self, first: usize, rows: usize) -> Self {
-        assert!(first + rows <= self.rows);
-        Self { data: &self.data[(first * self.row_stride).min(self.data.len())..], rows, ..self }
-    }
-
-    /// One value.
-    pub fn at(&self, row: usize, col: usize) -> f32 {
-        debug_assert!(row < self.rows && col < self.cols);
-        self.data[row * self.row_stride + col * self.col_stride]
-    }
-
-    /// The transposed view.
-    pub fn t(self) -> Self {
-        Self {
-            data: self.data,
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-        }
-    }
-}
-
-/// A row-major matrix to write.
-#[derive(Debug)]
-pub struct MatMut<'a> {
-    pub(super) data: *mut f32,
-    pub rows: usize,
-    pub cols: usize,
-    pub(super) row_stride: usize,
-    lifetime: PhantomData<&'a mut [f32]>,
-}
-
-impl<'a> MatMut<'a> {
-    /// `rows × cols`, contiguous.
-    pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
-        Self::strided(data, rows, cols, cols)
-    }
-
-    /// `rows × cols`, rows `row_stride` values apart.
-    ///
-    /// # Panics
-    /// If rows overlap or the last value lies outside `data`.
-    pub fn strided(data: &'a mut [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
-        assert!(
-            rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= data.len(),
-            "matrix exceeds its slice"
-        );
-        assert!(rows <= 1 || cols <= row_stride, "rows overlap");
-        Self { data: data.as_mut_ptr(), rows, cols, row_stride, lifetime: PhantomData }
-    }
-
-    /// Rows `first` to `first + rows`, to write.
-    pub fn row_range(&mut self, first: usize, rows: usize) -> MatMut<'_> {
-        assert!(first + rows <= self.rows);
-        // Offsets of rows that exist, or one row past the end when `rows` is 0 and nothing is written.
-        let data = self.data.wrapping_add(first * self.row_stride);
-        MatMut { data, rows, cols: self.cols, row_stride: self.row_stride, lifetime: PhantomData }
-    }
-
-    /// A block of columns that other threads' blocks lie beside, which a slice cannot express.
-    ///
-    /// # Safety
-    /// For `'a`, the `rows × cols` values from `data`, rows `row_stride` apart, are valid to write and nothing
-    /// else reads or writes them.
-    pub unsafe fn from_raw(data: *mut f32, rows: usize, cols: usize, row_stride: usize) -> Self {
-        debug_assert!(rows <= 1 || cols <= row_stride);
-        Self { data, rows, cols, row_stride, lifetime: PhantomData }
-    }
-}
-
-/// What happens to the values that the output holds already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Write {
-    Replace,
-    Add,
-}
-
-/// Who does the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Threads {
-    /// The calling thread: for products inside a parallel task.
-    One,
-    /// The current rayon pool.
-    Pool,
-}
-
-/// `out = scale · a b` or `out += scale · a b`.
+/// `out = scale · a b` or `out += scale · a b`, on the process's tier.
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn gemm(out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, scale: f32, write: Write, threads: Threads) {
+pub fn gemm<A: Packable, B: Packable>(
+    out: MatMut<'_>,
+    a: Mat<'_, A>,
+    b: Mat<'_, B>,
+    scale: f32,
+    write: Write,
+    threads: Threads,
+) {
+    gemm_on(Tier::chosen(), out, a, b, scale, write, threads);
+}
+
+/// [`gemm`] on a given tier.
+///
+/// # Panics
+/// If the shapes do not fit, or the processor lacks the tier.
+pub fn gemm_on<A: Packable, B: Packable>(
+    tier: Tier,
+    mut out: MatMut<'_>,
+    a: Mat<'_, A>,
+    b: Mat<'_, B>,
+    scale: f32,
+    write: Write,
+    threads: Threads,
+) {
     assert!(
         out.rows == a.rows && out.cols == b.cols && a.cols == b.rows,
         "product of {}×{} and {}×{} into {}×{}",
@@ -136,82 +80,324 @@ pub fn gemm(out: MatMut<'_>, a: Mat<'_>, b: Mat<'_>, scale: f32, write: Write, t
         out.rows,
         out.cols
     );
-    let parallelism = match threads {
-        Threads::One => gemm::Parallelism::None,
-        Threads::Pool => gemm::Parallelism::Rayon(0),
-    };
-    // SAFETY: the constructors checked that every index of the three matrices lies in its slice, or made the
-    // caller promise it; `out` is borrowed exclusively, so it overlaps neither operand.
-    unsafe {
-        gemm::gemm(
-            out.rows,
-            out.cols,
-            a.cols,
-            out.data,
-            1,
-            out.row_stride as isize,
-            write == Write::Add,
-            a.data.as_ptr(),
-            a.col_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.col_stride as isize,
-            b.row_stride as isize,
-            1.0f32,
-            scale,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+    assert!(tier.is_available(), "this processor has no {tier}");
+    let depth = Depth::new(tier.precision(), a.cols);
+    let piece = (LEFT_WORDS / depth.row_words() / MOST_ROWS).max(1) * MOST_ROWS;
+    for first in (0..a.rows).step_by(piece) {
+        let rows = piece.min(a.rows - first);
+        let product = Product { tier, depth, b, scale, write, out: Shared::of(out.row_range(first, rows)) };
+        product.run(a.row_range(first, rows), threads);
+    }
+}
+
+/// The output, of which each task writes rows and columns of its own.
+#[derive(Clone, Copy)]
+struct Shared {
+    data: *mut f32,
+    rows: usize,
+    cols: usize,
+    stride: usize,
+}
+// SAFETY: tasks write blocks that do not overlap, see `Product::run`.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn of(out: MatMut<'_>) -> Self {
+        Self { data: out.data, rows: out.rows, cols: out.cols, stride: out.row_stride }
+    }
+
+    /// Part of one row.
+    ///
+    /// # Safety
+    /// Nothing else reads or writes it meanwhile.
+    unsafe fn row<'a>(self, row: usize, cols: Range<usize>) -> &'a mut [f32] {
+        debug_assert!(row < self.rows && cols.end <= self.cols);
+        // SAFETY: inside the output, which is borrowed for the whole product; the rest is promised by the caller.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.stride + cols.start), cols.len()) }
+    }
+}
+
+vectorised! {
+    fn replace(out: &mut [f32], sums: &[f32], scale: f32) {
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = scale * sum;
+        }
+    }
+
+    fn add(out: &mut [f32], sums: &[f32], scale: f32) {
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out += scale * sum;
+        }
+    }
+}
+
+/// A product whose left operand fits into one piece.
+struct Product<'b, B> {
+    tier: Tier,
+    depth: Depth,
+    b: Mat<'b, B>,
+    scale: f32,
+    write: Write,
+    out: Shared,
+}
+
+impl<B: Packable> Product<'_, B> {
+    fn run<A: Packable>(&self, a: Mat<'_, A>, threads: Threads) {
+        // The last tile may reach beyond the rows, by less than its own.
+        let padded = (a.rows + tiles::shape(self.tier).0).next_multiple_of(MOST_ROWS);
+        let mut left = LEFT.take();
+        let words = padded * self.depth.row_words();
+        if left.len() < words {
+            left = vec![0; words];
+        }
+        self.pack_left(a, &mut left[..words], padded, threads);
+
+        // Rows are cut too where there are too few columns for all threads; then columns are packed more often.
+        let across = self.out.cols.div_ceil(TASK_COLUMNS);
+        let wanted = match threads {
+            Threads::One => 1,
+            Threads::Pool => (2 * rayon::current_num_threads()).div_ceil(across.max(1)),
+        };
+        let down = wanted.min(a.rows.div_ceil(TASK_ROWS)).max(1);
+        let height = a.rows.div_ceil(down).next_multiple_of(MOST_ROWS);
+        let task = |i: usize| {
+            let (row, col) = (i % down * height, i / down * TASK_COLUMNS);
+            let rows = row.min(self.out.rows)..(row + height).min(self.out.rows);
+            let cols = col..(col + TASK_COLUMNS).min(self.out.cols);
+            self.task(&left[..words], padded, rows, cols);
+        };
+        match threads {
+            Threads::One => (0..across * down).for_each(task),
+            Threads::Pool => (0..across * down).into_par_iter().with_max_len(1).for_each(task),
+        }
+        LEFT.set(left);
+    }
+
+    /// Packs all rows, block by block: `[block][padded row][stride]`. Rows beyond the matrix keep what they hold;
+    /// their sums are not written.
+    fn pack_left<A: Packable>(&self, a: Mat<'_, A>, left: &mut [u32], padded: usize, threads: Threads) {
+        let stride = self.depth.stride();
+        let block_words = padded * stride;
+        for (words, block) in self.depth.blocks().zip(left.chunks_mut(block_words)) {
+            let pack = |(i, out): (usize, &mut [u32])| {
+                let rows = i * MOST_ROWS..((i + 1) * MOST_ROWS).min(a.rows);
+                pack::rows(a, rows, words.clone(), self.depth, out);
+            };
+            match threads {
+                Threads::One => block.chunks_mut(MOST_ROWS * stride).enumerate().for_each(pack),
+                Threads::Pool => {
+                    block.par_chunks_mut(MOST_ROWS * stride).enumerate().with_min_len(4).for_each(pack);
+                }
+            }
+        }
+    }
+
+    /// The outputs of some rows and columns.
+    fn task(&self, left: &[u32], padded: usize, rows: Range<usize>, cols: Range<usize>) {
+        let (tall, wide) = tiles::shape(self.tier);
+        let stride = self.depth.stride();
+        let mut right = RIGHT.take();
+        right.resize(TASK_COLUMNS * BLOCK, 0);
+        let mut sums = Sums([0.0; MOST_ROWS * MOST_COLUMNS]);
+        for (i, words) in self.depth.blocks().enumerate() {
+            let strip_words = words.len() * wide;
+            for (j, first) in cols.clone().step_by(wide).enumerate() {
+                let strip = first..(first + wide).min(cols.end);
+                let out = &mut right[j * strip_words..][..strip_words];
+                pack::columns(self.b, strip, words.clone(), self.depth, wide, out);
+            }
+            let write = if i == 0 { self.write } else { Write::Add };
+            let left = &left[i * padded * stride..][..padded * stride];
+            for row in rows.clone().step_by(tall) {
+                let row_words = &left[row * stride..];
+                for (j, first) in cols.clone().step_by(wide).enumerate() {
+                    let strip = first..(first + wide).min(cols.end);
+                    tiles::tile(
+                        self.tier,
+                        stride,
+                        row_words,
+                        &right[j * strip_words..][..strip_words],
+                        &mut sums,
+                    );
+                    for (r, sums) in (row..(row + tall).min(rows.end)).zip(sums.0.chunks(wide)) {
+                        // SAFETY: the tasks' rows and columns do not overlap.
+                        let out = unsafe { self.out.row(r, strip.clone()) };
+                        match write {
+                            Write::Replace => replace(out, sums, self.scale),
+                            Write::Add => add(out, sums, self.scale),
+                        }
+                    }
+                }
+            }
+        }
+        RIGHT.set(right);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::tier::Precision;
     use crate::rng::Stream;
+    use half::bf16;
+    use proptest::prelude::*;
 
     fn random(n: usize, seed: u64) -> Vec<f32> {
         (0..n).map(|i| Stream::new(seed).normal(i as u64) as f32).collect()
     }
 
-    #[test]
-    fn strided_transposed_and_accumulated_products_match_a_plain_loop() {
-        let (m, n, k, stride) = (13, 9, 21, 30);
-        let (a, b) = (random(k * stride, 1), random(n * stride, 2));
-        let mut out = random(m * 17, 3);
-        let mut expected = out.clone();
-        for i in 0..m {
-            for j in 0..n {
-                let sum: f32 = (0..k).map(|l| a[l * stride + i] * b[j * stride + l]).sum();
-                expected[i * 17 + j] += 0.5 * sum;
-            }
+    /// What a tier reads of a value.
+    fn read(tier: Tier, value: f32) -> f64 {
+        f64::from(match tier.precision() {
+            Precision::Bf16 => bf16::from_f32(value).to_f32(),
+            Precision::F32 => value,
+        })
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    struct Case {
+        m: usize,
+        n: usize,
+        k: usize,
+        a_turned: bool,
+        b_turned: bool,
+        scale: f32,
+        write: Write,
+    }
+
+    /// Every available tier against the definition in f64, over views whose rows are longer than they.
+    fn check(case: Case, threads: Threads) {
+        let Case { m, n, k, a_turned, b_turned, scale, write } = case;
+        let source = |rows: usize, cols: usize, seed| random(rows * (cols + 3), seed);
+        let view = |data: &[f32], rows: usize, cols: usize, turned: bool, at: &mut dyn FnMut(Mat<'_>)| {
+            at(match turned {
+                false => Mat::strided(data, rows, cols, cols + 3),
+                true => Mat::strided(data, cols, rows, rows + 3).t(),
+            });
+        };
+        let (a, b) = (
+            if a_turned { source(k, m, 1) } else { source(m, k, 1) },
+            if b_turned { source(n, k, 2) } else { source(k, n, 2) },
+        );
+        let stride = n + 2;
+        let start = random(m * stride, 3);
+        view(&a, m, k, a_turned, &mut |a| {
+            view(&b, k, n, b_turned, &mut |b| {
+                for tier in Tier::available() {
+                    let mut out = start.clone();
+                    gemm_on(tier, MatMut::strided(&mut out, m, n, stride), a, b, scale, write, threads);
+                    for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+                        let products = || (0..k).map(|l| read(tier, a.at(i, l)) * read(tier, b.at(l, j)));
+                        let before = if write == Write::Add { f64::from(start[i * stride + j]) } else { 0.0 };
+                        let sum = before + f64::from(scale) * products().sum::<f64>();
+                        let size = products().map(f64::abs).sum::<f64>();
+                        let off = (f64::from(out[i * stride + j]) - sum).abs();
+                        assert!(off <= 1e-6 * (1.0 + size), "{tier} {case:?} at {i},{j}: off by {off}");
+                    }
+                    // What lies between the rows is left alone.
+                    let kept = |(i, value): (usize, &f32)| i % stride < n || *value == start[i];
+                    assert!(out.iter().enumerate().all(kept), "{tier} {case:?} wrote beside its output");
+                }
+            });
+        });
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn every_tier_computes_the_product(
+            m in 0usize..80, n in 0usize..150, k in 0usize..90, a_turned: bool, b_turned: bool, add: bool,
+            scale in prop::sample::select(vec![1.0, 0.5]), pool: bool,
+        ) {
+            let write = if add { Write::Add } else { Write::Replace };
+            let threads = if pool { Threads::Pool } else { Threads::One };
+            check(Case { m, n, k, a_turned, b_turned, scale, write }, threads);
         }
-        let a = Mat::strided(&a, k, m, stride).t();
-        let b = Mat::strided(&b, n, k, stride).t();
-        gemm(MatMut::strided(&mut out, m, n, 17), a, b, 0.5, Write::Add, Threads::One);
-        for (x, y) in out.iter().zip(&expected) {
-            assert!((x - y).abs() < 1e-4, "{x} {y}");
+    }
+
+    #[test]
+    fn a_depth_of_several_blocks_and_many_tasks() {
+        let case = Case {
+            m: 300,
+            n: 290,
+            k: 4 * BLOCK + 3,
+            a_turned: false,
+            b_turned: true,
+            scale: 1.0,
+            write: Write::Replace,
+        };
+        check(case, Threads::Pool);
+        check(Case { m: 3, n: 5, a_turned: true, write: Write::Add, ..case }, Threads::One);
+    }
+
+    #[test]
+    fn a_left_operand_of_several_pieces() {
+        let (m, k) = (2 * LEFT_WORDS / BLOCK + 40, 8);
+        let (a, b) = (random(m * k, 1), random(k, 2));
+        let mut out = vec![f32::NAN; m];
+        let (a_mat, b_mat) = (Mat::new(&a, m, k), Mat::new(&b, k, 1));
+        gemm_on(Tier::Scalar, MatMut::new(&mut out, m, 1), a_mat, b_mat, 1.0, Write::Replace, Threads::Pool);
+        for (i, out) in out.iter().enumerate() {
+            let sum: f32 = (0..k).map(|l| a[i * k + l] * b[l]).sum();
+            assert!((out - sum).abs() < 1e-4, "{i}");
+        }
+    }
+
+    #[test]
+    fn a_weight_in_bf16_is_read_as_it_is() {
+        let (m, n, k) = (20, 40, 70);
+        let (a, b) = (random(m * k, 4), random(k * n, 5));
+        let halves: Vec<bf16> = b.iter().map(|value| bf16::from_f32(*value)).collect();
+        let widened: Vec<f32> = halves.iter().map(|value| value.to_f32()).collect();
+        for tier in Tier::available() {
+            let mut outs = [vec![0.0; m * n], vec![0.0; m * n]];
+            let [from_halves, from_f32] = &mut outs;
+            let a = Mat::new(&a, m, k);
+            let (write, threads) = (Write::Replace, Threads::One);
+            gemm_on(tier, MatMut::new(from_halves, m, n), a, Mat::new(&halves, k, n), 1.0, write, threads);
+            gemm_on(tier, MatMut::new(from_f32, m, n), a, Mat::new(&widened, k, n), 1.0, write, threads);
+            assert_eq!(outs[0], outs[1], "{tier}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_is_not_a_number_is_lost() {
+        for tier in Tier::available() {
+            for bad in [f32::NAN, f32::INFINITY] {
+                let mut a = random(5 * 40, 6);
+                a[3 * 40 + 7] = bad;
+                let b = random(40 * 6, 7);
+                let mut out = vec![0.0; 30];
+                let (a, b) = (Mat::new(&a, 5, 40), Mat::new(&b, 40, 6));
+                gemm_on(tier, MatMut::new(&mut out, 5, 6), a, b, 1.0, Write::Replace, Threads::One);
+                assert!(
+                    out.iter().enumerate().all(|(i, x)| x.is_finite() == (i / 6 != 3)),
+                    "{tier} {bad}: {out:?}"
+                );
+            }
         }
     }
 
     #[test]
     fn the_number_of_threads_changes_no_bit() {
-        // Shapes of a training step, odd ones among them; k above one cache block.
+        // Shapes of a training step, odd ones among them; depths above one block.
         for (m, n, k) in [(800, 192, 768), (77, 576, 192), (192, 768, 1333), (1024, 192, 256)] {
             let (a, b) = (random(m * k, 4), random(k * n, 5));
-            let run = |threads: usize| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let mut out = vec![0.0; m * n];
-                pool.install(|| {
-                    let (a, b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
-                    gemm(MatMut::new(&mut out, m, n), a, b, 1.0, Write::Replace, Threads::Pool);
-                });
-                out
-            };
-            let one = run(1);
-            assert!(one == run(2) && one == run(3) && one == run(8), "{m}×{n}×{k}");
+            for tier in Tier::available() {
+                let run = |threads: usize| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                    let mut out = vec![0.0; m * n];
+                    pool.install(|| {
+                        let (a, b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
+                        gemm_on(tier, MatMut::new(&mut out, m, n), a, b, 1.0, Write::Replace, Threads::Pool);
+                    });
+                    out
+                };
+                let one = run(1);
+                assert!(one == run(2) && one == run(3) && one == run(8), "{tier} {m}×{n}×{k}");
+            }
         }
     }
 }

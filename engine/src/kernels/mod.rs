@@ -25,7 +25,6 @@ macro_rules! vectorised {
 pub mod activation;
 pub mod adamw;
 pub mod attention;
-pub mod bf16;
 pub mod cross_entropy;
 pub mod elementwise;
 pub mod gemm;

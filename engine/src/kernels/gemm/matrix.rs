@@ -1,0 +1,137 @@
+//! Matrices as products see them: views with strides over slices, in f32 or bf16.
+
+use half::bf16;
+use std::marker::PhantomData;
+
+/// A matrix to read: any strides over a slice.
+#[derive(Debug, Clone, Copy)]
+pub struct Mat<'a, E = f32> {
+    pub(super) data: &'a [E],
+    pub rows: usize,
+    pub cols: usize,
+    pub(super) row_stride: usize,
+    pub(super) col_stride: usize,
+}
+
+impl<'a, E: Copy> Mat<'a, E> {
+    /// `rows × cols`, row-major and contiguous.
+    pub fn new(data: &'a [E], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// `rows × cols`, rows `row_stride` values apart.
+    ///
+    /// # Panics
+    /// If the last value lies outside `data`.
+    pub fn strided(data: &'a [E], rows: usize, cols: usize, row_stride: usize) -> Self {
+        assert!(
+            rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= data.len(),
+            "matrix exceeds its slice"
+        );
+        Self { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// Rows `first` to `first + rows`.
+    pub fn row_range(self, first: usize, rows: usize) -> Self {
+        assert!(first + rows <= self.rows);
+        Self { data: &self.data[(first * self.row_stride).min(self.data.len())..], rows, ..self }
+    }
+
+    /// One value.
+    pub fn at(&self, row: usize, col: usize) -> E {
+        debug_assert!(row < self.rows && col < self.cols);
+        self.data[row * self.row_stride + col * self.col_stride]
+    }
+
+    /// The transposed view.
+    pub fn t(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+}
+
+/// What a matrix to read may hold.
+pub trait Element: Copy + Send + Sync + 'static {
+    fn to_f32(self) -> f32;
+}
+
+impl Element for f32 {
+    fn to_f32(self) -> f32 {
+        self
+    }
+}
+
+impl Element for bf16 {
+    fn to_f32(self) -> f32 {
+        self.to_f32()
+    }
+}
+
+/// A row-major matrix to write.
+#[derive(Debug)]
+pub struct MatMut<'a> {
+    pub(super) data: *mut f32,
+    pub rows: usize,
+    pub cols: usize,
+    pub(super) row_stride: usize,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> MatMut<'a> {
+    /// `rows × cols`, contiguous.
+    pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// `rows × cols`, rows `row_stride` values apart.
+    ///
+    /// # Panics
+    /// If rows overlap or the last value lies outside `data`.
+    pub fn strided(data: &'a mut [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        assert!(
+            rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= data.len(),
+            "matrix exceeds its slice"
+        );
+        assert!(rows <= 1 || cols <= row_stride, "rows overlap");
+        Self { data: data.as_mut_ptr(), rows, cols, row_stride, lifetime: PhantomData }
+    }
+
+    /// Rows `first` to `first + rows`, to write.
+    pub fn row_range(&mut self, first: usize, rows: usize) -> MatMut<'_> {
+        assert!(first + rows <= self.rows);
+        // Offsets of rows that exist, or one row past the end when `rows` is 0 and nothing is written.
+        let data = self.data.wrapping_add(first * self.row_stride);
+        MatMut { data, rows, cols: self.cols, row_stride: self.row_stride, lifetime: PhantomData }
+    }
+
+    /// A block of columns that other threads' blocks lie beside, which a slice cannot express.
+    ///
+    /// # Safety
+    /// For `'a`, the `rows × cols` values from `data`, rows `row_stride` apart, are valid to write and nothing
+    /// else reads or writes them.
+    pub unsafe fn from_raw(data: *mut f32, rows: usize, cols: usize, row_stride: usize) -> Self {
+        debug_assert!(rows <= 1 || cols <= row_stride);
+        Self { data, rows, cols, row_stride, lifetime: PhantomData }
+    }
+}
+
+/// What happens to the values that the output holds already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    Replace,
+    Add,
+}
+
+/// Who does the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// The calling thread: for products inside a parallel task.
+    One,
+    /// The current rayon pool.
+    Pool,
+}

@@ -6,6 +6,7 @@ pub mod aws;
 
 use crate::store;
 use aws::AwsSettings;
+use llm_tuner_engine::kernels::tier::{self, Tier};
 use std::{fmt, net::IpAddr, net::SocketAddr, path::PathBuf};
 
 /// Everything the server can be told. Cheap to clone; handed down, never global.
@@ -32,6 +33,8 @@ pub struct Config {
     pub max_upload_bytes: u64,
     /// `MAX_PARALLEL_JOBS`: local training jobs at the same time.
     pub max_parallel_jobs: usize,
+    /// `ENGINE_TIER`: the instructions that the engine's kernels use, `auto` for the fastest that the processor has.
+    pub engine_tier: Tier,
     /// `TRUSTED_PROXIES`: peers whose `X-Forwarded-For` is believed, comma-separated.
     pub trusted_proxies: Vec<IpAddr>,
     pub aws: AwsSettings,
@@ -99,6 +102,7 @@ impl Config {
                 .mistakes
                 .push("MAX_PARALLEL_JOBS is 0: no job would ever start. Use 1 or more.".to_owned());
         }
+        let engine_tier = reader.engine_tier();
         let trusted_proxies = reader.proxies();
         let aws = AwsSettings::read(&mut reader);
         if base_url.as_ref().is_some_and(|url| url.scheme() == "https") {
@@ -122,6 +126,7 @@ impl Config {
                 registration,
                 max_upload_bytes,
                 max_parallel_jobs,
+                engine_tier,
                 trusted_proxies,
                 aws,
             }),
@@ -232,6 +237,14 @@ impl Reader<'_> {
         }
     }
 
+    fn engine_tier(&mut self) -> Tier {
+        let wanted = Tier::wanted(Some(&self.text(tier::VARIABLE, "auto")));
+        wanted.unwrap_or_else(|mistake| {
+            self.mistakes.push(format!("{mistake}."));
+            Tier::Scalar
+        })
+    }
+
     fn proxies(&mut self) -> Vec<IpAddr> {
         let text = self.text("TRUSTED_PROXIES", "");
         let (good, bad): (Vec<_>, Vec<_>) = text
@@ -285,11 +298,12 @@ mod tests {
             ("STORAGE_URL", "ftp://x"),
             ("REGISTRATION", "maybe"),
             ("MAX_PARALLEL_JOBS", "0"),
+            ("ENGINE_TIER", "sse9"),
             ("MAX_UPLOAD_BYTES", "5 GB"),
             ("TRUSTED_PROXIES", "10.0.0.1, proxy"),
         ])
         .unwrap_err();
-        assert_eq!(errors.0.len(), 8, "{errors}");
+        assert_eq!(errors.0.len(), 9, "{errors}");
         assert!(!errors.to_string().contains("hunter2"));
     }
 

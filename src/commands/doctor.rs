@@ -50,6 +50,12 @@ async fn look(config: &Config) -> Checkup {
         Finding::ok(Area::Server, "settings", "all that the server does", "whole"),
         folder(config),
         site(config),
+        Finding::ok(
+            Area::Server,
+            "kernels (ENGINE_TIER)",
+            "training and talking on this machine",
+            config.engine_tier.words(),
+        ),
     ];
     let (found, store) = database(config).await;
     findings.push(found);

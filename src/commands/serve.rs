@@ -57,6 +57,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     std::fs::create_dir_all(&config.data_dir).map_err(|error| {
         format!("the folder {} can't be made: {error} (set DATA_DIR)", config.data_dir.display())
     })?;
+    config.engine_tier.choose()?;
+    tracing::info!(kernels = config.engine_tier.words(), "the engine's kernels");
     let folder = Folder::lock(&config)?;
     let assets = Assets::load(&config.site_root)?;
     let env = Environment::system();

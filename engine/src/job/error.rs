@@ -8,6 +8,7 @@ use crate::data::tokens::TokensError;
 use crate::error::{FileError, NextStep};
 use crate::hyperparameters::FieldError;
 use crate::inference::InferenceError;
+use crate::kernels::tier::TierError;
 use crate::model::ModelError;
 use crate::tokenizer::TokenizerError;
 use crate::trainer::TrainError;
@@ -33,6 +34,8 @@ pub enum JobError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Inference(#[from] InferenceError),
+    #[error(transparent)]
+    Tier(#[from] TierError),
     #[error("the threads cannot be started: {message}")]
     Threads { message: String },
     /// The panic's own message and place are on stderr.
@@ -70,6 +73,7 @@ impl NextStep for JobError {
                 "Raise max_sequence_length, or shorten the prompts.".into()
             }
             Self::Train(_) => "Start the job again; if it fails again, remove its checkpoints.".into(),
+            Self::Tier(_) => "Set ENGINE_TIER to auto, or leave it out.".into(),
             Self::Threads { .. } => "Lower \"threads\", or leave it out.".into(),
             Self::Panic => "Start the job again; if it fails again, report the log as an error.".into(),
         }

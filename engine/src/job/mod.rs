@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::kernels::tier::{self, Tier};
 pub use clock::{Clock, SystemClock};
 pub use error::JobError;
 pub use layout::JobDirectory;
@@ -75,6 +76,7 @@ pub fn run(directory: &Path, surroundings: Surroundings<'_>) -> Result<Summary, 
     let mut report = Reporter::new(out, clock);
     layout.clear_failure()?;
     report.phase("preparing");
+    report.log(&format!("Kernels: {}.", Tier::chosen().words()));
     let hyperparameters = inputs::hyperparameters(&layout)?;
     let threads = hyperparameters.threads;
     let mut work = || {
@@ -103,7 +105,11 @@ pub fn main(directory: &Path) -> ExitCode {
     let clock = SystemClock::default();
     let mut out = std::io::stdout();
     let surroundings = Surroundings { clock: &clock, out: &mut out, stop: &stop };
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(directory, surroundings)));
+    let work = || {
+        Tier::wanted(std::env::var(tier::VARIABLE).ok().as_deref())?.choose()?;
+        run(directory, surroundings)
+    };
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     let error = match outcome {
         Ok(Ok(Summary { status: Status::Completed, .. })) => return ExitCode::SUCCESS,
         Ok(Ok(Summary { status: Status::Stopped, .. })) => return ExitCode::from(3),

@@ -28,15 +28,18 @@ pub enum Precision {
     F32,
 }
 
+/// The environment variable that names the tier of a process: a name, or `auto` for the fastest.
+pub const VARIABLE: &str = "ENGINE_TIER";
+
 /// The tier that [`Tier::chosen`] answers with, once it is settled.
 static CHOSEN: OnceLock<Tier> = OnceLock::new();
 
 /// Why a tier cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TierError {
-    #[error("there is no kernel tier {0}; choose from auto, {names}", names = Tier::names())]
+    #[error("{VARIABLE}: there is no kernel tier {0}; choose from auto, {names}", names = Tier::names())]
     Unknown(String),
-    #[error("this processor has no {tier}; it has {available}")]
+    #[error("{VARIABLE}: this processor has no {tier}; it has {available}")]
     Unavailable { tier: Tier, available: String },
     #[error("the kernel tier is {0} already and cannot be changed in a running process")]
     Settled(Tier),
@@ -100,6 +103,45 @@ impl Tier {
         Self::available().find(|tier| tier.precision() == Precision::F32).unwrap_or(Self::Scalar)
     }
 
+    /// The tier that a setting asks for: the fastest for `auto` and for nothing.
+    ///
+    /// # Errors
+    /// If there is no such tier, or the processor lacks it.
+    pub fn wanted(setting: Option<&str>) -> Result<Self, TierError> {
+        match setting.map(str::trim).filter(|name| !name.is_empty() && *name != "auto") {
+            None => Ok(Self::best()),
+            Some(name) => name.parse::<Self>()?.checked(),
+        }
+    }
+
+    fn checked(self) -> Result<Self, TierError> {
+        match self.is_available() {
+            true => Ok(self),
+            false => Err(TierError::Unavailable { tier: self, available: list(Self::available()) }),
+        }
+    }
+
+    /// What this processor is good for, in words: the tier in use, the slower ones that it has, the faster ones that
+    /// it lacks.
+    pub fn words(self) -> String {
+        let (others, lacking): (Vec<_>, Vec<_>) = Self::ALL
+            .into_iter()
+            .filter(|tier| *tier != self && (tier.is_available() || tier.is_of_this_kind()))
+            .partition(|tier| tier.is_available());
+        let mut words = self.name().to_owned();
+        for (what, tiers) in [("also has", others), ("lacks", lacking)] {
+            if !tiers.is_empty() {
+                words += &format!("; {what} {}", list(tiers));
+            }
+        }
+        words
+    }
+
+    /// Is it a tier of this kind of processor, which a better one could have?
+    fn is_of_this_kind(self) -> bool {
+        cfg!(target_arch = "aarch64") == (self == Self::NeonF32)
+    }
+
     /// The tier of this process: the one given to [`Tier::choose`], or the fastest.
     pub fn chosen() -> Self {
         *CHOSEN.get_or_init(Self::best)
@@ -110,11 +152,9 @@ impl Tier {
     /// # Errors
     /// If the processor lacks it, or another one is in use already.
     pub fn choose(self) -> Result<(), TierError> {
-        if !self.is_available() {
-            return Err(TierError::Unavailable { tier: self, available: list(Self::available()) });
-        }
-        match *CHOSEN.get_or_init(|| self) {
-            chosen if chosen == self => Ok(()),
+        let tier = self.checked()?;
+        match *CHOSEN.get_or_init(|| tier) {
+            chosen if chosen == tier => Ok(()),
             chosen => Err(TierError::Settled(chosen)),
         }
     }
@@ -159,6 +199,13 @@ mod tests {
         let error = "sse9".parse::<Tier>().unwrap_err().to_string();
         assert!(error.contains("sse9") && error.contains("avx2-f32"), "{error}");
         assert!(Tier::best() <= Tier::best_f32());
+        for setting in [None, Some(""), Some("auto")] {
+            assert_eq!(Tier::wanted(setting), Ok(Tier::best()));
+        }
+        assert_eq!(Tier::wanted(Some("scalar")), Ok(Tier::Scalar));
+        assert!(Tier::wanted(Some("sse9")).is_err());
+        let words = Tier::best().words();
+        assert!(words.starts_with(Tier::best().name()) && words.contains("also has"), "{words}");
     }
 
     #[test]

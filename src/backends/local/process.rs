@@ -25,6 +25,7 @@ const ENVIRONMENT: &[&str] = &[
     "RUST_LOG",
     "RUST_BACKTRACE",
     "RAYON_NUM_THREADS",
+    "ENGINE_TIER",
     "LD_LIBRARY_PATH",
     "CUDA_VISIBLE_DEVICES",
 ];

@@ -106,7 +106,7 @@ fn gradients(path: &Path) -> Vec<String> {
 
 /// Logits of all sequences: in one pass, and token by token through the cache.
 fn logits(model: &Model, batch: &Batch, expected: &[f32]) -> Vec<String> {
-    let vocab = model.config().vocab_size;
+    let vocab = model.config().vocab_size();
     let mut wrong = Vec::new();
     let mut start = 0;
     for &length in &batch.lengths {

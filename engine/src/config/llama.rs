@@ -324,6 +324,18 @@ mod tests {
     }
 
     #[test]
+    fn old_and_new_files_turn_positions_alike() {
+        let scaling = r#""factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":512"#;
+        let of = |rope: String| {
+            read(&format!(r#"{{"model_type":"llama",{rope}}}"#)).unwrap().architecture().unwrap()
+        };
+        let new = of(format!(r#""rope_parameters":{{"rope_type":"llama3","rope_theta":5e5,{scaling}}}"#));
+        let old = of(format!(r#""rope_theta":5e5,"rope_scaling":{{"rope_type":"llama3",{scaling}}}"#));
+        assert_eq!(new, old);
+        assert_ne!(new, of(r#""rope_theta":5e5"#.into()));
+    }
+
+    #[test]
     fn each_refusal_names_its_field() {
         for (field, json) in [
             ("num_attention_heads", r#"{"num_attention_heads":6,"hidden_size":24,"num_key_value_heads":4}"#),

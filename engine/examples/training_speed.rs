@@ -1,7 +1,7 @@
-//! Measures training and generation: `cargo run --release -p llm-tuner-engine --example training_speed -- [nano|gpt2]
-//! [full|lora] [sequences] [tokens per sequence] [steps]`. Random weights and tokens; nothing is read.
+//! Measures training and generation: `cargo run --release -p llm-tuner-engine --example training_speed --
+//! [nano|gpt2|smollm2|qwen2.5] [full|lora] [sequences] [tokens per sequence] [steps]`. Random weights and tokens; nothing is read.
 
-use llm_tuner_engine::config::Gpt2Config;
+use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
 use llm_tuner_engine::lora::LoraConfig;
 use llm_tuner_engine::memory::training_memory_bytes;
 use llm_tuner_engine::model::{Batch, IGNORE, KvCache, Model, ModelError};
@@ -14,13 +14,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let word = |i: usize, otherwise: &str| arguments.get(i).map_or(otherwise.to_owned(), String::clone);
     let number = |i: usize, otherwise: usize| word(i, &otherwise.to_string()).parse::<usize>();
-    let nano = word(0, "nano") == "nano";
     let (sequences, length, steps) = (number(2, 16)?, number(3, 50)?, number(4, 40)?);
-    let mut config = if nano { Gpt2Config::nano(1024) } else { Gpt2Config::default() };
-    (config.attn_pdrop, config.embd_pdrop, config.resid_pdrop) = (0.0, 0.0, 0.0);
+    let mut config = shape(&word(0, "nano"));
+    config.set_dropout(0.0);
 
     let mut model = Model::init(config.clone(), 1)?;
-    let lora = (word(1, "full") == "lora").then(LoraConfig::default);
+    let lora = LoraConfig { target_modules: config.default_lora_modules(), ..LoraConfig::default() };
+    let lora = (word(1, "full") == "lora").then_some(lora);
     if let Some(lora) = &lora {
         model.attach_lora(lora, 2)?;
     }
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut times, mut processor) = (Vec::new(), 0.0);
     for step in 0..=steps {
         let stream = Stream::new(step as u64);
-        let token = |i: usize| (stream.bits(i as u64) % config.vocab_size as u64) as u32;
+        let token = |i: usize| (stream.bits(i as u64) % config.vocab_size() as u64) as u32;
         let ids: Vec<u32> = (0..tokens).map(token).collect();
         let target = |i: usize| if (i + 1).is_multiple_of(length) { IGNORE } else { ids[i + 1] };
         let targets = (0..tokens).map(target).collect();
@@ -56,6 +56,39 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     generate(trainer.model())?;
     Ok(())
+}
+
+/// The shape of a published model.
+fn shape(name: &str) -> ModelConfig {
+    match name {
+        "nano" => Gpt2Config::nano(1024).into(),
+        "smollm2" => ModelConfig::Llama(LlamaConfig {
+            vocab_size: 49_152,
+            hidden_size: 576,
+            intermediate_size: 1536,
+            num_hidden_layers: 30,
+            num_attention_heads: 9,
+            num_key_value_heads: Some(3),
+            max_position_embeddings: 8192,
+            rope_theta: Some(100_000.0),
+            tie_word_embeddings: true,
+            ..LlamaConfig::default()
+        }),
+        "qwen2.5" => ModelConfig::Llama(LlamaConfig {
+            model_type: "qwen2".into(),
+            vocab_size: 151_936,
+            hidden_size: 896,
+            intermediate_size: 4864,
+            num_hidden_layers: 24,
+            num_attention_heads: 14,
+            num_key_value_heads: Some(2),
+            max_position_embeddings: 32_768,
+            rope_theta: Some(1_000_000.0),
+            tie_word_embeddings: true,
+            ..LlamaConfig::default()
+        }),
+        _ => Gpt2Config::default().into(),
+    }
 }
 
 fn generate(model: &Model) -> Result<(), ModelError> {

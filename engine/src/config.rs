@@ -1,9 +1,18 @@
-//! `config.json` of the GPT-2 family, as Hugging Face writes it: read, checked, and written back.
+//! `config.json` of a model, as Hugging Face writes it: read, checked, and written back; and the description of the
+//! model that the passes work from.
 //!
-//! Not for the files around it (see the checkpoint reader) and not for training settings.
+//! Each family has a file of its own here. Not for the files around it (see `files`) and not for training settings.
 
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+mod gpt2;
+mod llama;
+mod rope;
+
+pub use gpt2::Gpt2Config;
+pub use llama::LlamaConfig;
+pub use rope::Rotary;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// Why a `config.json` cannot be used. Each variant names the field, so that a person can go and look.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -12,8 +21,25 @@ pub enum ConfigError {
     Bounds { field: &'static str, value: String, must: &'static str },
     #[error("config.json: {field} = {value} is not supported by this engine; it supports {supported}")]
     Unsupported { field: &'static str, value: String, supported: &'static str },
-    #[error("config.json: n_embd ({n_embd}) is not a multiple of n_head ({n_head})")]
-    HeadsDoNotDivide { n_embd: usize, n_head: usize },
+    #[error("config.json: {field} ({value}) is not a multiple of {of} ({divisor})")]
+    NotAMultiple { field: &'static str, value: usize, of: &'static str, divisor: usize },
+    #[error("config.json: {field} is missing; expected {expected}")]
+    Missing { field: &'static str, expected: &'static str },
+    #[error("config.json: {message}")]
+    Unreadable { message: String },
+}
+
+impl ConfigError {
+    /// The field that is wrong, where it is known.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Bounds { field, .. }
+            | Self::Unsupported { field, .. }
+            | Self::NotAMultiple { field, .. }
+            | Self::Missing { field, .. } => Some(field),
+            Self::Unreadable { .. } => None,
+        }
+    }
 }
 
 /// The non-linearity of the feed-forward block.
@@ -23,234 +49,267 @@ pub enum Activation {
     GeluTanh,
     /// `x Φ(x)` with the error function.
     GeluErf,
+    /// `gate · σ(gate) · up` (Shazeer 2020), of two products side by side.
+    SwiGlu,
 }
 
-/// Hyperparameters of a GPT-2 model. Field names and defaults are those of `transformers.GPT2Config`;
-/// keys that the engine does not use are kept in `other` and written back unchanged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Gpt2Config {
-    pub model_type: String,
-    pub architectures: Option<Vec<String>>,
-    pub vocab_size: usize,
-    /// Longest sequence, in tokens. Old files call it `n_ctx`.
-    pub n_positions: usize,
-    pub n_embd: usize,
-    pub n_layer: usize,
-    pub n_head: usize,
-    /// Width of the feed-forward block; `null` means `4 * n_embd`.
-    pub n_inner: Option<usize>,
-    pub activation_function: String,
-    pub resid_pdrop: f32,
-    pub embd_pdrop: f32,
-    pub attn_pdrop: f32,
-    pub layer_norm_epsilon: f32,
-    pub initializer_range: f32,
-    pub tie_word_embeddings: bool,
-    pub scale_attn_weights: bool,
-    pub scale_attn_by_inverse_layer_idx: bool,
-    pub reorder_and_upcast_attn: bool,
-    pub add_cross_attention: bool,
-    pub bos_token_id: Option<u32>,
-    pub eos_token_id: Option<u32>,
-    #[serde(flatten)]
-    pub other: BTreeMap<String, serde_json::Value>,
-}
-
-impl Default for Gpt2Config {
-    /// GPT-2 124M, which is also what `transformers` assumes for missing keys.
-    fn default() -> Self {
-        Self {
-            model_type: "gpt2".into(),
-            architectures: Some(vec!["GPT2LMHeadModel".into()]),
-            vocab_size: 50257,
-            n_positions: 1024,
-            n_embd: 768,
-            n_layer: 12,
-            n_head: 12,
-            n_inner: None,
-            activation_function: "gelu_new".into(),
-            resid_pdrop: 0.1,
-            embd_pdrop: 0.1,
-            attn_pdrop: 0.1,
-            layer_norm_epsilon: 1e-5,
-            initializer_range: 0.02,
-            tie_word_embeddings: true,
-            scale_attn_weights: true,
-            scale_attn_by_inverse_layer_idx: false,
-            reorder_and_upcast_attn: false,
-            add_cross_attention: false,
-            bos_token_id: Some(50256),
-            eos_token_id: Some(50256),
-            other: BTreeMap::new(),
+impl Activation {
+    /// Products of the block's input that make one output.
+    pub fn inputs(self) -> usize {
+        match self {
+            Self::GeluTanh | Self::GeluErf => 1,
+            Self::SwiGlu => 2,
         }
     }
 }
 
-impl Gpt2Config {
-    /// The built-in preset for training from nothing on a CPU: 4 layers, 192 wide, at most 1,024 tokens of context
-    /// (a job makes it as long as its longest sequence). Token 0 begins and ends a document, as in the tokenizers that the engine trains itself.
-    pub fn nano(vocab_size: usize) -> Self {
-        Self {
-            vocab_size,
-            n_positions: 1024,
-            n_embd: 192,
-            n_layer: 4,
-            n_head: 6,
-            resid_pdrop: 0.0,
-            embd_pdrop: 0.0,
-            attn_pdrop: 0.0,
-            bos_token_id: Some(0),
-            eos_token_id: Some(0),
-            ..Self::default()
-        }
+/// Shares that dropout strikes in training.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Dropouts {
+    pub embedding: f32,
+    pub attention: f32,
+    /// What a block adds to the residual stream.
+    pub residual: f32,
+}
+
+/// A decoder-only transformer in numbers, whatever its family: all that the passes need beside the weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Architecture {
+    /// Width of the residual stream.
+    pub width: usize,
+    pub layers: usize,
+    pub heads: usize,
+    /// Heads of keys and values; each serves `heads / kv_heads` heads of queries.
+    pub kv_heads: usize,
+    pub head_width: usize,
+    /// Width of the feed-forward block.
+    pub inner: usize,
+    pub vocab: usize,
+    /// Longest sequence, in tokens.
+    pub positions: usize,
+    pub norm_epsilon: f32,
+    /// How queries and keys are rotated by their position; `None` where positions are a table of weights.
+    pub rotary: Option<Rotary>,
+    pub activation: Activation,
+    /// Attention scores are multiplied by this.
+    pub attention_scale: f32,
+    pub dropout: Dropouts,
+}
+
+impl Architecture {
+    /// Width of all heads' outputs.
+    pub fn attention_width(&self) -> usize {
+        self.heads * self.head_width
+    }
+
+    /// Width of the keys, and of the values.
+    pub fn kv_width(&self) -> usize {
+        self.kv_heads * self.head_width
+    }
+
+    /// Width of queries, keys and values beside each other.
+    pub fn qkv_width(&self) -> usize {
+        self.attention_width() + 2 * self.kv_width()
+    }
+
+    /// Width of what the activation reads.
+    pub fn mlp_width(&self) -> usize {
+        self.activation.inputs() * self.inner
+    }
+}
+
+/// The configuration of a model of any family.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum ModelConfig {
+    Gpt2(Gpt2Config),
+    Llama(LlamaConfig),
+}
+
+impl From<Gpt2Config> for ModelConfig {
+    fn from(config: Gpt2Config) -> Self {
+        Self::Gpt2(config)
+    }
+}
+
+impl From<LlamaConfig> for ModelConfig {
+    fn from(config: LlamaConfig) -> Self {
+        Self::Llama(config)
+    }
+}
+
+impl ModelConfig {
+    /// The values of `model_type` that are known.
+    pub const MODEL_TYPES: &str = "gpt2, llama, mistral and qwen2";
+
+    /// Reads and checks the contents of a `config.json`.
+    pub fn from_json(map: Map<String, Value>) -> Result<Self, ConfigError> {
+        let config = match map.get("model_type").and_then(Value::as_str) {
+            None => {
+                return Err(ConfigError::Missing { field: "model_type", expected: Self::MODEL_TYPES });
+            }
+            Some("gpt2") => Self::Gpt2(Gpt2Config::from_json(map)?),
+            Some("llama" | "mistral" | "qwen2") => Self::Llama(LlamaConfig::from_json(map)?),
+            Some(other) => {
+                return Err(ConfigError::Unsupported {
+                    field: "model_type",
+                    value: format!("\"{other}\""),
+                    supported: Self::MODEL_TYPES,
+                });
+            }
+        };
+        config.validate()?;
+        Ok(config)
     }
 
     /// Checks that the numbers make a model and that every switch is one the engine implements.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let bounds = |field, value: usize, low: usize, high: usize, must| {
-            if (low..=high).contains(&value) {
-                Ok(())
-            } else {
-                Err(ConfigError::Bounds { field, value: value.to_string(), must })
-            }
-        };
-        if self.model_type != "gpt2" {
-            return Err(ConfigError::Unsupported {
-                field: "model_type",
-                value: self.model_type.clone(),
-                supported: "gpt2",
-            });
-        }
-        bounds("vocab_size", self.vocab_size, 1, 1 << 24, "between 1 and 16,777,216")?;
-        bounds("n_positions", self.n_positions, 1, 1 << 20, "between 1 and 1,048,576")?;
-        bounds("n_embd", self.n_embd, 1, 1 << 16, "between 1 and 65,536")?;
-        bounds("n_layer", self.n_layer, 1, 1 << 10, "between 1 and 1,024")?;
-        bounds("n_head", self.n_head, 1, 1 << 10, "between 1 and 1,024")?;
-        bounds("n_inner", self.inner(), 1, 1 << 18, "between 1 and 262,144")?;
-        if !self.n_embd.is_multiple_of(self.n_head) {
-            return Err(ConfigError::HeadsDoNotDivide { n_embd: self.n_embd, n_head: self.n_head });
-        }
-        for (field, p) in [
-            ("resid_pdrop", self.resid_pdrop),
-            ("embd_pdrop", self.embd_pdrop),
-            ("attn_pdrop", self.attn_pdrop),
-        ] {
-            if !(0.0..1.0).contains(&p) {
-                return Err(ConfigError::Bounds {
-                    field,
-                    value: p.to_string(),
-                    must: "at least 0 and below 1",
-                });
-            }
-        }
-        if !(self.layer_norm_epsilon > 0.0 && self.layer_norm_epsilon < 1.0) {
-            return Err(ConfigError::Bounds {
-                field: "layer_norm_epsilon",
-                value: self.layer_norm_epsilon.to_string(),
-                must: "above 0 and below 1",
-            });
-        }
-        self.activation()?;
-        let unsupported = |field, set: bool, supported| {
-            if set {
-                Err(ConfigError::Unsupported { field, value: "true".into(), supported })
-            } else {
-                Ok(())
-            }
-        };
-        unsupported(
-            "scale_attn_by_inverse_layer_idx",
-            self.scale_attn_by_inverse_layer_idx,
-            "false (scores scaled by the head's width only)",
-        )?;
-        unsupported(
-            "reorder_and_upcast_attn",
-            self.reorder_and_upcast_attn,
-            "false (attention is in f32 anyway)",
-        )?;
-        unsupported("add_cross_attention", self.add_cross_attention, "false (decoder-only models)")
-    }
-
-    /// The activation function by its Hugging Face name.
-    pub fn activation(&self) -> Result<Activation, ConfigError> {
-        match self.activation_function.as_str() {
-            "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
-            "gelu" => Ok(Activation::GeluErf),
-            other => Err(ConfigError::Unsupported {
-                field: "activation_function",
-                value: other.into(),
-                supported: "gelu_new, gelu_pytorch_tanh and gelu",
-            }),
+        match self {
+            Self::Gpt2(config) => config.validate(),
+            Self::Llama(config) => config.validate(),
         }
     }
 
-    /// Width of the feed-forward block.
-    pub fn inner(&self) -> usize {
-        self.n_inner.unwrap_or(4 * self.n_embd)
+    /// What the passes work from.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::validate`].
+    pub fn architecture(&self) -> Result<Architecture, ConfigError> {
+        match self {
+            Self::Gpt2(config) => config.architecture(),
+            Self::Llama(config) => config.architecture(),
+        }
     }
 
-    /// Width of one attention head.
-    pub fn head_width(&self) -> usize {
-        self.n_embd / self.n_head
+    /// What people call the family.
+    pub fn family(&self) -> &'static str {
+        match self {
+            Self::Gpt2(_) => "GPT-2",
+            Self::Llama(config) => config.family(),
+        }
     }
 
-    /// What attention scores are multiplied by.
-    pub fn attention_scale(&self) -> f32 {
-        if self.scale_attn_weights { 1.0 / (self.head_width() as f32).sqrt() } else { 1.0 }
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.vocab_size,
+            Self::Llama(config) => config.vocab_size,
+        }
+    }
+
+    /// Longest sequence, in tokens.
+    pub fn positions(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.n_positions,
+            Self::Llama(config) => config.positions(),
+        }
+    }
+
+    pub fn layers(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.n_layer,
+            Self::Llama(config) => config.num_hidden_layers,
+        }
+    }
+
+    /// Width of the keys of one layer, and of its values.
+    pub fn kv_width(&self) -> usize {
+        match self {
+            Self::Gpt2(config) => config.n_embd,
+            Self::Llama(config) => config.kv_heads() * config.head_width(),
+        }
     }
 
     /// Number of weights of the base model; a tied head counts once.
     pub fn parameter_count(&self) -> usize {
-        let (d, f) = (self.n_embd, self.inner());
-        let norms = 4 * d;
-        let attention = d * 3 * d + 3 * d + d * d + d;
-        let feed_forward = d * f + f + f * d + d;
-        let head = if self.tie_word_embeddings { 0 } else { self.vocab_size * d };
-        (self.vocab_size + self.n_positions) * d
-            + self.n_layer * (norms + attention + feed_forward)
-            + 2 * d
-            + head
+        match self {
+            Self::Gpt2(config) => config.parameter_count(),
+            Self::Llama(config) => config.parameter_count(),
+        }
+    }
+
+    pub fn tied(&self) -> bool {
+        match self {
+            Self::Gpt2(config) => config.tie_word_embeddings,
+            Self::Llama(config) => config.tie_word_embeddings,
+        }
+    }
+
+    /// What the model was called where it came from.
+    pub fn name(&self) -> Option<&str> {
+        let (Self::Gpt2(Gpt2Config { other, .. }) | Self::Llama(LlamaConfig { other, .. })) = self;
+        other.get("_name_or_path").and_then(Value::as_str)
+    }
+
+    /// Sets dropout wherever the family has it: GPT-2 on embeddings, attention and residuals, the Llama family on
+    /// attention alone.
+    pub fn set_dropout(&mut self, p: f32) {
+        match self {
+            Self::Gpt2(config) => {
+                (config.embd_pdrop, config.attn_pdrop, config.resid_pdrop) = (p, p, p);
+            }
+            Self::Llama(config) => config.attention_dropout = p,
+        }
+    }
+
+    /// Layers that get an adapter when nobody names any: PEFT's own choice for the family.
+    pub fn default_lora_modules(&self) -> Vec<String> {
+        let modules: &[&str] = match self {
+            Self::Gpt2(_) => &["c_attn"],
+            Self::Llama(_) => &["q_proj", "v_proj"],
+        };
+        modules.iter().map(|&module| module.to_owned()).collect()
+    }
+
+    /// Whether the family's dense layers keep their weights as `[in, out]`, which PEFT has to be told.
+    pub fn fan_in_fan_out(&self) -> bool {
+        matches!(self, Self::Gpt2(_))
+    }
+
+    /// As it is written beside weights in f32, whatever the base's file said.
+    pub fn saved(&self) -> Self {
+        let mut config = self.clone();
+        let (architecture, field, other) = match &mut config {
+            Self::Gpt2(config) => ("GPT2LMHeadModel", &mut config.architectures, &mut config.other),
+            Self::Llama(config) => (config.causal_model(), &mut config.architectures, &mut config.other),
+        };
+        *field = Some(vec![architecture.into()]);
+        other.remove("torch_dtype");
+        other.insert("dtype".into(), "float32".into());
+        config
+    }
+
+    /// `bos_token_id` and `eos_token_id`, as the file has them.
+    pub fn special_tokens(&self) -> [Value; 2] {
+        match self {
+            Self::Gpt2(config) => [config.bos_token_id.into(), config.eos_token_id.into()],
+            Self::Llama(config) => [config.bos_token_id.clone(), config.eos_token_id.clone()],
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gpt2_has_its_published_size() {
-        assert_eq!(Gpt2Config::default().parameter_count(), 124_439_808);
-        Gpt2Config::default().validate().unwrap();
+fn between(
+    field: &'static str,
+    value: usize,
+    low: usize,
+    high: usize,
+    must: &'static str,
+) -> Result<(), ConfigError> {
+    if (low..=high).contains(&value) {
+        Ok(())
+    } else {
+        Err(ConfigError::Bounds { field, value: value.to_string(), must })
     }
+}
 
-    #[test]
-    fn unknown_keys_survive_a_round_trip_and_null_inner_is_four_times() {
-        let text =
-            r#"{"n_ctx": 1024, "n_inner": null, "task_specific_params": {"a": 1}, "n_embd": 8, "n_head": 2}"#;
-        let config: Gpt2Config = serde_json::from_str(text).unwrap();
-        assert_eq!(config.inner(), 32);
-        let back = serde_json::to_value(&config).unwrap();
-        assert_eq!(back["task_specific_params"]["a"], 1);
-        assert_eq!(back["n_ctx"], 1024);
+/// A share that dropout may strike.
+fn share(field: &'static str, p: f32) -> Result<(), ConfigError> {
+    if (0.0..1.0).contains(&p) {
+        Ok(())
+    } else {
+        Err(ConfigError::Bounds { field, value: p.to_string(), must: "at least 0 and below 1" })
     }
+}
 
-    #[test]
-    fn each_refusal_names_its_field() {
-        type Spoil = fn(&mut Gpt2Config);
-        let cases: [(&str, Spoil); 6] = [
-            ("n_head", |c| c.n_head = 7),
-            ("vocab_size", |c| c.vocab_size = 0),
-            ("attn_pdrop", |c| c.attn_pdrop = 1.0),
-            ("activation_function", |c| c.activation_function = "relu".into()),
-            ("scale_attn_by_inverse_layer_idx", |c| c.scale_attn_by_inverse_layer_idx = true),
-            ("reorder_and_upcast_attn", |c| c.reorder_and_upcast_attn = true),
-        ];
-        for (field, spoil) in cases {
-            let mut config = Gpt2Config::default();
-            spoil(&mut config);
-            let message = config.validate().unwrap_err().to_string();
-            assert!(message.contains(field), "{message}");
-        }
-    }
+fn unreadable(error: &serde_json::Error) -> ConfigError {
+    ConfigError::Unreadable { message: error.to_string() }
 }

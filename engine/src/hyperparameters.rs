@@ -1,12 +1,14 @@
 //! The settings of a training run: names, bounds, defaults, and their form as text.
 //!
 //! SageMaker hands every hyperparameter over as a string, and so does a web form; this module turns such a map
-//! into typed values and reports *all* mistakes at once. It does no I/O and depends on nothing but serde, so
-//! that a web server can check a form with the very rules that the training process will apply.
+//! into typed values and reports *all* mistakes at once. It does no I/O, so that a web server can check a form with the very rules that the training process will apply.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use crate::config::ModelConfig;
+use crate::lora::LoraConfig;
 
 mod parse;
 
@@ -63,7 +65,8 @@ pub struct Lora {
     pub r: u32,
     pub alpha: f64,
     pub dropout: f64,
-    /// Names of linear layers, as PEFT understands them.
+    /// Names of linear layers, as PEFT understands them, or its word `all-linear`; empty leaves the choice to the
+    /// model, see [`crate::config::ModelConfig::default_lora_modules`].
     pub target_modules: Vec<String>,
 }
 
@@ -176,7 +179,7 @@ impl Hyperparameters {
                 learning_rate: 2e-4,
                 // Dropout belongs to the adapter: the frozen model is run as it was published.
                 dropout: 0.0,
-                lora: Some(Lora { r: 8, alpha: 16.0, dropout: 0.05, target_modules: vec!["c_attn".into()] }),
+                lora: Some(Lora { r: 8, alpha: 16.0, dropout: 0.05, target_modules: Vec::new() }),
                 ..pretrained
             },
         }
@@ -222,7 +225,9 @@ impl Hyperparameters {
             put("lora_r", lora.r.to_string());
             put("lora_alpha", lora.alpha.to_string());
             put("lora_dropout", lora.dropout.to_string());
-            put("lora_target_modules", lora.target_modules.join(","));
+            if !lora.target_modules.is_empty() {
+                put("lora_target_modules", lora.target_modules.join(","));
+            }
             put("merge_adapter", self.merge_adapter.to_string());
         }
         let optional = [
@@ -247,6 +252,19 @@ impl Hyperparameters {
                 let per_step = f64::from(self.batch_size) * f64::from(self.gradient_accumulation_steps);
                 (epochs * rows as f64 / per_step).ceil().max(1.0) as u64
             }
+        }
+    }
+}
+
+impl Lora {
+    /// The adapter that these settings ask for on a model.
+    pub fn on(&self, config: &ModelConfig) -> LoraConfig {
+        let open = self.target_modules.is_empty();
+        LoraConfig {
+            r: self.r as usize,
+            alpha: self.alpha as f32,
+            dropout: self.dropout as f32,
+            target_modules: if open { config.default_lora_modules() } else { self.target_modules.clone() },
         }
     }
 }

@@ -16,7 +16,6 @@ use crate::error::{FileError, NextStep};
 use crate::files::record::Record;
 use crate::files::{huggingface, peft, record};
 use crate::generate::Sampler;
-use crate::lora::LoraConfig;
 use crate::model::{KvCache, Model, ModelError};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -171,14 +170,8 @@ impl LoadedModel {
             let base = adapter.base_model_name_or_path.clone().unwrap_or_default();
             let base_dir = base_dir.ok_or(InferenceError::BaseNeeded { base })?;
             let mut model = load_weights(base_dir)?;
-            let lora = LoraConfig {
-                r: adapter.r as usize,
-                alpha: adapter.lora_alpha as f32,
-                dropout: 0.0,
-                target_modules: adapter.target_modules,
-            };
             // The seed is of no matter: all values are replaced.
-            model.attach_lora(&lora, 0)?;
+            model.attach_lora(&adapter.lora(), 0)?;
             model.load_lora_tensors(tensors)?;
             model
         } else {
@@ -190,7 +183,7 @@ impl LoadedModel {
             }
             other => other?,
         };
-        tokenizer.check_fits(model.config().vocab_size)?;
+        tokenizer.check_fits(model.config().vocab_size())?;
         let template =
             record.as_ref().map_or_else(|| Template::for_kind(Kind::Text), |record| record.template.clone());
         Ok(Self {
@@ -290,7 +283,7 @@ pub(crate) fn answer(
     stop: Vec<String>,
     on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
 ) -> Result<Generation, InferenceError> {
-    let context = model.config().n_positions;
+    let context = model.config().positions();
     let room = params.max_new_tokens.min(context / 4).max(1);
     let dropped_prompt_tokens = ids.len().saturating_sub(context.saturating_sub(room).max(1));
     ids.drain(..dropped_prompt_tokens);

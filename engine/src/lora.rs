@@ -2,11 +2,15 @@
 //!
 //! Attaching freezes the base model. The files around the tensors are the checkpoint writer's matter.
 
+use crate::config::ModelConfig;
 use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
-use crate::model::{Adapter, Model, ModelError, Parameter, ParameterId, take};
+use crate::model::{Adapter, Layout, Model, ModelError, Orientation, Parameter, ParameterId, plan, take};
 use crate::rng::Stream;
 use crate::tensor::{Tensor, TensorMap};
 use serde::{Deserialize, Serialize};
+
+/// PEFT's word for every dense layer but the head.
+pub const ALL_LINEAR: &str = "all-linear";
 
 /// Settings of an adapter, named as in PEFT's `LoraConfig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,7 +22,8 @@ pub struct LoraConfig {
     pub alpha: f32,
     /// Share of the adapter's inputs dropped in training.
     pub dropout: f32,
-    /// Module names; each matches the modules whose path ends with it, so `c_proj` means both projections.
+    /// Module names; each matches the modules whose path ends with it, so `c_proj` means both projections of
+    /// GPT-2. [`ALL_LINEAR`] alone means every dense layer of the blocks.
     pub target_modules: Vec<String>,
 }
 
@@ -53,6 +58,44 @@ pub(crate) fn matches(path: &str, target: &str) -> bool {
     path == target || path.strip_suffix(target).is_some_and(|rest| rest.ends_with('.'))
 }
 
+/// The targets as a list of names, each of which the model has; [`ALL_LINEAR`] becomes the names of all layers.
+fn resolve(targets: &[String], layout: &Layout) -> Result<Vec<String>, ModelError> {
+    let names = layout.module_names();
+    if targets == [ALL_LINEAR] {
+        return Ok(names.into_iter().map(str::to_owned).collect());
+    }
+    // Blocks are alike, so that the first speaks for all, unless a path names one.
+    let paths: Vec<String> = (0..layout.blocks.len())
+        .flat_map(|i| layout.blocks[i].linears().map(move |linear| layout.module_path(i, linear)))
+        .collect();
+    match targets.iter().find(|target| !paths.iter().any(|path| matches(path, target))) {
+        Some(module) => Err(ModelError::UnknownModule { module: module.clone(), known: names.join(", ") }),
+        None => Ok(targets.to_vec()),
+    }
+}
+
+/// Checks module names against the model of a configuration, as attaching an adapter would.
+pub fn check_modules(config: &ModelConfig, targets: &[String]) -> Result<(), ModelError> {
+    resolve(targets, &plan(config).0).map(drop)
+}
+
+/// Weights of an adapter on the model of a configuration: what LoRA trains. Modules that it lacks count nothing.
+pub fn adapter_weights(config: &ModelConfig, lora: &LoraConfig) -> usize {
+    let (layout, _) = plan(config);
+    let targets = resolve(&lora.target_modules, &layout).unwrap_or_else(|_| lora.target_modules.clone());
+    let sizes = (0..layout.blocks.len()).flat_map(|i| {
+        let (layout, targets) = (&layout, &targets);
+        layout.blocks[i]
+            .linears()
+            .filter(move |linear| {
+                let path = layout.module_path(i, linear);
+                targets.iter().any(|target| matches(&path, target))
+            })
+            .map(|linear| linear.inputs + linear.outputs)
+    });
+    sizes.sum::<usize>() * lora.r
+}
+
 impl Model {
     /// Adds an adapter and freezes the base. `A` starts uniform in `±1/√inputs` and `B` at zero, as PEFT
     /// does, so that the model's outputs are unchanged at first.
@@ -61,24 +104,16 @@ impl Model {
         if self.lora.is_some() {
             return Err(ModelError::LoraAttached);
         }
-        let modules: Vec<String> = (0..self.layout.blocks.len())
-            .flat_map(|i| {
-                self.layout.blocks[i].linears().map(|(name, _)| format!("transformer.h.{i}.{name}"))
-            })
-            .collect();
-        for target in &config.target_modules {
-            if !modules.iter().any(|path| matches(path, target)) {
-                return Err(ModelError::UnknownModule { module: target.clone() });
-            }
-        }
+        let target_modules = resolve(&config.target_modules, &self.layout)?;
         for parameter in &mut self.parameters {
             parameter.trainable = false;
         }
         let stream = Stream::new(seed);
+        let path_of_blocks = self.layout.blocks_path;
         for (i, block) in self.layout.blocks.iter_mut().enumerate() {
-            for (name, linear) in block.linears_mut() {
-                let path = format!("transformer.h.{i}.{name}");
-                if !config.target_modules.iter().any(|target| matches(&path, target)) {
+            for linear in block.linears_mut() {
+                let path = format!("{path_of_blocks}.{i}.{}", linear.module);
+                if !target_modules.iter().any(|target| matches(&path, target)) {
                     continue;
                 }
                 let id = self.parameters.len();
@@ -101,7 +136,7 @@ impl Model {
                 });
             }
         }
-        self.lora = Some(config.clone());
+        self.lora = Some(LoraConfig { target_modules, ..config.clone() });
         Ok(())
     }
 
@@ -136,13 +171,16 @@ impl Model {
         let base = self.base_len();
         let adapters: Vec<Parameter> = self.parameters.drain(base..).collect();
         for block in &mut self.layout.blocks {
-            for (_, linear) in block.linears_mut() {
+            for linear in block.linears_mut() {
                 let Some(adapter) = linear.adapter.take() else { continue };
                 let a = Mat::new(&adapters[adapter.a.0 - base].values, adapter.rank, linear.inputs);
                 let b = Mat::new(&adapters[adapter.b.0 - base].values, linear.outputs, adapter.rank);
                 let weight = &mut self.parameters[linear.weight.0].values;
-                let out = MatMut::new(weight, linear.inputs, linear.outputs);
-                gemm(out, a.t(), b.t(), adapter.scale, Write::Add, Threads::Pool);
+                let (out, left, right) = match linear.orientation {
+                    Orientation::InOut => (MatMut::new(weight, linear.inputs, linear.outputs), a.t(), b.t()),
+                    Orientation::OutIn => (MatMut::new(weight, linear.outputs, linear.inputs), b, a),
+                };
+                gemm(out, left, right, adapter.scale, Write::Add, Threads::Pool);
             }
         }
         for parameter in &mut self.parameters {
@@ -224,10 +262,10 @@ mod tests {
         assert!(matches!(model.load_lora_tensors(incomplete), Err(ModelError::MissingTensor { .. })));
         assert_eq!(model.lora_tensor_map(), before);
         model.load_lora_tensors(tensors).unwrap();
-        let old = model.values(model.layout.blocks[1].c_attn.weight).to_vec();
+        let old = model.values(model.layout.blocks[1].attention_in[0].weight).to_vec();
         model.merge_lora();
         // alpha / r = 8, and each entry of A^T B^T is 2 · 0.25.
-        let new = model.values(model.layout.blocks[1].c_attn.weight);
+        let new = model.values(model.layout.blocks[1].attention_in[0].weight);
         assert!(old.iter().zip(new).all(|(o, n)| (n - o - 4.0).abs() < 1e-5));
         assert_eq!((model.lora_tensors().count(), model.lora()), (0, None));
         assert_eq!(model.trainable_parameter_count(), model.parameter_count());

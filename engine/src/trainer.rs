@@ -79,7 +79,7 @@ impl Trainer {
         let loss = in_pool(|| {
             work.reserve(model, pass.rows, true);
             let last = model.forward(batch, &pass, work, true);
-            let values = pass.rows * model.config.n_embd;
+            let values = pass.rows * model.architecture.width;
             let residual = &work.residual[last][..values];
             let backward = Some((&mut *gradients, &mut work.gradient[..values]));
             let loss = model.head_loss(residual, &batch.targets, &mut work.head, backward);

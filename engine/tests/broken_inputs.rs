@@ -101,8 +101,8 @@ fn base_weights() {
     assert_says(&cut.failure(), &["model.safetensors or model.safetensors.index.json is missing"]);
 
     let other = with_base(&full, |_| ());
-    other.file("input/data/model/config.json", r#"{"model_type":"llama"}"#);
-    assert_says(&other.failure(), &["input/data/model/config.json", "model_type", "llama"]);
+    other.file("input/data/model/config.json", r#"{"model_type":"mamba"}"#);
+    assert_says(&other.failure(), &["input/data/model/config.json", "model_type", "mamba", "llama"]);
     assert!(!other.path("model").exists() && !other.path("checkpoints").exists());
 }
 

@@ -117,9 +117,9 @@ fn a_model_directory_without_its_parts_says_which() {
     assert!(huggingface::read_config(dir).unwrap_err().to_string().contains("config.json is missing"));
     write(dir, "config.json", "{");
     assert!(huggingface::read_config(dir).unwrap_err().to_string().contains("not valid JSON at line 1"));
-    write(dir, "config.json", r#"{"model_type":"llama"}"#);
+    write(dir, "config.json", r#"{"model_type":"mamba"}"#);
     let message = huggingface::read_config(dir).unwrap_err().to_string();
-    assert!(message.contains("model_type") && message.contains("llama"), "{message}");
+    assert!(message.contains("model_type") && message.contains("mamba"), "{message}");
     write(dir, "config.json", &CONFIG.replace("\"n_head\":2", "\"n_head\":3"));
     assert!(huggingface::read_config(dir).unwrap_err().to_string().contains("n_head"));
     write(dir, "config.json", &CONFIG.replace("\"n_layer\":1", "\"n_layer\":\"one\""));

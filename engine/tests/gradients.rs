@@ -31,10 +31,19 @@ struct StepsCase {
     norms: Vec<f64>,
 }
 
-/// One test, because the fixtures cost the start of an interpreter.
+/// One test for each family, because the fixtures cost the start of an interpreter.
 #[test]
-fn agrees_with_pytorch() {
-    let directory = fixtures("gpt2_fixtures.py");
+fn gpt2_agrees_with_pytorch() {
+    agrees_with_pytorch("gpt2_fixtures.py", 15);
+}
+
+#[test]
+fn the_llama_family_agrees_with_pytorch() {
+    agrees_with_pytorch("llama_fixtures.py", 23);
+}
+
+fn agrees_with_pytorch(script: &str, expected_cases: usize) {
+    let directory = fixtures(script);
     let mut wrong = Vec::new();
     let mut cases = 0;
     for (kind, check) in [("gradients", gradients as fn(&Path) -> Vec<String>), ("steps", steps)] {
@@ -45,7 +54,7 @@ fn agrees_with_pytorch() {
             cases += 1;
         }
     }
-    assert_eq!(cases, 15);
+    assert_eq!(cases, expected_cases);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -106,7 +115,7 @@ fn gradients(path: &Path) -> Vec<String> {
 
 /// Logits of all sequences: in one pass, and token by token through the cache.
 fn logits(model: &Model, batch: &Batch, expected: &[f32]) -> Vec<String> {
-    let vocab = model.config().vocab_size;
+    let vocab = model.config().vocab_size();
     let mut wrong = Vec::new();
     let mut start = 0;
     for &length in &batch.lengths {

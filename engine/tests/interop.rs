@@ -15,21 +15,31 @@ use support::jobs::Job;
 use support::python::python;
 use support::theirs::{assert_theirs_are_ours, load, logits};
 
+const GPT2: &str = "GPT2Config(vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=4, **ends)";
+/// Of the Llama family: shared keys; biases; a tied head; positions scaled; heads wider than their share.
+const LLAMA: &str = "LlamaConfig(**sizes, num_key_value_heads=2, rope_parameters=dict(rope_type='llama3', \
+                     rope_theta=5e5, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, \
+                     original_max_position_embeddings=16))";
+const QWEN2: &str = "Qwen2Config(**sizes, num_key_value_heads=1, tie_word_embeddings=True)";
+const MISTRAL: &str = "MistralConfig(**sizes, num_key_value_heads=4, head_dim=10, sliding_window=64)";
+
 /// A base model with random weights, made by `transformers`: sharded and in half precision, and whole.
-fn make_base(directory: &Path, extra: &str) {
+fn make_base(directory: &Path, config: &str, extra: &str) {
     python(
         r#"
 import json, sys, torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import *
 torch.manual_seed(7)
-config = GPT2Config(vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0)
-model = GPT2LMHeadModel(config)
+ends = dict(bos_token_id=0, eos_token_id=0)
+sizes = dict(vocab_size=300, hidden_size=32, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4,
+             max_position_embeddings=64, **ends)
+model = AutoModelForCausalLM.from_config(eval(sys.argv[2]))
 with torch.no_grad():
     for p in model.parameters(): p.add_(torch.randn_like(p) * 0.05)
-extra = json.loads(sys.argv[2])
+extra = json.loads(sys.argv[3])
 model.to(getattr(torch, extra["dtype"])).save_pretrained(sys.argv[1], max_shard_size=extra["shard"])
 print("{}")"#,
-        &[directory.to_str().unwrap(), extra],
+        &[directory.to_str().unwrap(), config, extra],
     );
     let texts: Vec<String> =
         (0..40).map(|i| format!("double the number {i}: twice {i} is {}", 2 * i)).collect();
@@ -45,17 +55,37 @@ fn a_nano_model_is_a_transformers_model() {
 }
 
 #[test]
-fn a_transformers_model_is_adapted_merged_and_tuned() {
+fn a_transformers_gpt2_is_adapted_merged_and_tuned() {
+    travels(GPT2, "c_attn,c_fc,c_proj");
+}
+
+#[test]
+fn a_transformers_llama_is_adapted_merged_and_tuned() {
+    travels(LLAMA, "all-linear");
+}
+
+#[test]
+fn a_transformers_qwen2_is_adapted_merged_and_tuned() {
+    travels(QWEN2, "q_proj,v_proj,up_proj");
+}
+
+#[test]
+fn a_transformers_mistral_is_adapted_merged_and_tuned() {
+    // Left to the model.
+    travels(MISTRAL, "");
+}
+
+fn travels(config: &str, modules: &str) {
     let lora = [
         ("max_steps", "12"),
         ("batch_size", "4"),
         ("gradient_accumulation_steps", "1"),
         ("learning_rate", "0.02"),
-        ("lora_target_modules", "c_attn,c_fc,c_proj"),
+        ("lora_target_modules", modules),
     ];
     let adapted = Job::new(&lora);
     let base = adapted.path("input/data/model");
-    make_base(&base, r#"{"dtype": "float16", "shard": "40KB"}"#);
+    make_base(&base, config, r#"{"dtype": "float16", "shard": "40KB"}"#);
     assert!(base.join("model.safetensors.index.json").is_file(), "the base is in shards");
     adapted.run().unwrap();
     assert!(adapted.path("model/adapter_model.safetensors").is_file());
@@ -68,7 +98,7 @@ fn a_transformers_model_is_adapted_merged_and_tuned() {
     merged.run().unwrap();
 
     let tuned = Job::new(&[("max_steps", "3"), ("batch_size", "4"), ("lora", "false"), ("epochs", "")]);
-    make_base(&tuned.path("input/data/model"), r#"{"dtype": "bfloat16", "shard": "1GB"}"#);
+    make_base(&tuned.path("input/data/model"), config, r#"{"dtype": "bfloat16", "shard": "1GB"}"#);
     tuned.run().unwrap();
 
     assert_theirs_are_ours(&[
@@ -117,4 +147,33 @@ fn copy(from: &Path, to: &Path) {
         let path = entry.unwrap().path();
         std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
     }
+}
+
+/// An adapter that `peft` trained on a Llama, read here and merged here.
+#[test]
+fn an_adapter_made_by_peft_is_ours() {
+    let root = tempfile::tempdir().unwrap();
+    let (base, adapter) = (root.path().join("base"), root.path().join("adapter"));
+    make_base(&base, QWEN2, r#"{"dtype": "float32", "shard": "1GB"}"#);
+    python(
+        r#"
+import sys, torch
+from transformers import AutoModelForCausalLM
+from peft import LoraConfig, get_peft_model
+torch.manual_seed(8)
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+model = get_peft_model(model, LoraConfig(r=3, lora_alpha=12, target_modules="all-linear", task_type="CAUSAL_LM"))
+with torch.no_grad():
+    for n, p in model.named_parameters():
+        if "lora_B" in n: p.copy_(torch.randn_like(p) * 0.1)
+model.save_pretrained(sys.argv[2])
+print("{}")"#,
+        &[base.to_str().unwrap(), adapter.to_str().unwrap()],
+    );
+    assert_theirs_are_ours(&[(&adapter, Some(&base))]);
+    let ours = load(&adapter, Some(&base));
+    let mut merged = ours.clone();
+    merged.merge_lora();
+    let (a, b) = (logits(&ours), logits(&merged));
+    assert!(a.iter().flatten().zip(b.iter().flatten()).all(|(a, b)| (a - b).abs() <= 1e-4));
 }

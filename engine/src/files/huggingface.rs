@@ -1,7 +1,7 @@
 //! A model directory in the Hugging Face layout: `config.json` beside `model.safetensors` or its shards.
 //!
-//! Names are brought into one form (`transformer.h.0.…`), since published GPT-2 files come with and without the
-//! `transformer.` prefix. Whether the tensors fit the configuration is checked by the model.
+//! Names are brought into one form (`transformer.h.0.…`, `model.layers.0.…`), since published files come with and
+//! without the prefix. Whether the tensors fit the configuration is checked by the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{read_json, safetensors};
-use crate::config::Gpt2Config;
+use crate::config::ModelConfig;
 use crate::error::FileError;
-use crate::model::expected_tensors;
+use crate::model::{canonical_name, expected_tensors};
 use crate::tensor::TensorMap;
 
 const SINGLE: &str = "model.safetensors";
@@ -23,7 +23,7 @@ struct ShardIndex {
 }
 
 /// Reads and checks `config.json`.
-pub fn read_config(directory: &Path) -> Result<Gpt2Config, FileError> {
+pub fn read_config(directory: &Path) -> Result<ModelConfig, FileError> {
     let path = directory.join("config.json");
     if !path.is_file() {
         return Err(FileError::Missing {
@@ -32,23 +32,8 @@ pub fn read_config(directory: &Path) -> Result<Gpt2Config, FileError> {
             advice: "Choose a model directory as transformers' save_pretrained writes it.".into(),
         });
     }
-    let mut value: serde_json::Map<String, serde_json::Value> = read_json(&path)?;
-    match value.get("model_type").and_then(|kind| kind.as_str()) {
-        Some("gpt2") => {}
-        Some(other) => {
-            let message = format!("\"{other}\" models cannot be tuned by this engine; \"gpt2\" can");
-            return Err(FileError::field(&path, "model_type", message));
-        }
-        None => return Err(FileError::field(&path, "model_type", "is missing; expected \"gpt2\"")),
-    }
-    // Files from before 2020 know the context length only by its old name.
-    if let (false, Some(length)) = (value.contains_key("n_positions"), value.get("n_ctx").cloned()) {
-        value.insert("n_positions".into(), length);
-    }
-    let config: Gpt2Config = serde_json::from_value(value.into())
-        .map_err(|error| FileError::field(&path, "config", error.to_string()))?;
-    config.validate().map_err(|error| FileError::field(&path, "config", error.to_string()))?;
-    Ok(config)
+    ModelConfig::from_json(read_json(&path)?)
+        .map_err(|error| FileError::field(&path, error.field().unwrap_or("config"), error.to_string()))
 }
 
 /// The weight files of a directory: one, or all shards.
@@ -98,15 +83,12 @@ pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
 }
 
 /// Reads all weights, in the engine's names.
-pub fn read_tensors(directory: &Path, config: &Gpt2Config) -> Result<TensorMap, FileError> {
+pub fn read_tensors(directory: &Path, config: &ModelConfig) -> Result<TensorMap, FileError> {
     let mut tensors = TensorMap::new();
     for file in weight_files(directory)? {
-        for (name, tensor) in safetensors::read(&file, |name| !is_buffer(name))? {
-            let name = canonical(name);
-            // A tied output layer is the embedding under a second name.
-            if name == "lm_head.weight" && config.tie_word_embeddings {
-                continue;
-            }
+        let wanted = |name: &str| canonical_name(config, name.to_owned()).is_some();
+        for (name, tensor) in safetensors::read(&file, wanted)? {
+            let Some(name) = canonical_name(config, name) else { continue };
             if tensors.insert(name.clone(), tensor).is_some() {
                 let message = "it occurs twice".to_owned();
                 return Err(FileError::Tensor { path: file, tensor: name, message });
@@ -121,12 +103,14 @@ pub fn read_tensors(directory: &Path, config: &Gpt2Config) -> Result<TensorMap, 
 ///
 /// # Errors
 /// The first tensor that is missing or has another shape, with its file.
-pub fn check_shapes(directory: &Path, config: &Gpt2Config) -> Result<(), FileError> {
+pub fn check_shapes(directory: &Path, config: &ModelConfig) -> Result<(), FileError> {
     let files = weight_files(directory)?;
     let mut found = BTreeMap::new();
     for file in &files {
         for (name, shape) in safetensors::read_shapes(file)? {
-            found.insert(canonical(name), (file, shape));
+            if let Some(name) = canonical_name(config, name) {
+                found.insert(name, (file, shape));
+            }
         }
     }
     for (name, wanted) in expected_tensors(config) {
@@ -143,14 +127,4 @@ pub fn check_shapes(directory: &Path, config: &Gpt2Config) -> Result<(), FileErr
         }
     }
     Ok(())
-}
-
-fn canonical(name: String) -> String {
-    let bare = ["wte.", "wpe.", "h.", "ln_f."].iter().any(|start| name.starts_with(start));
-    if bare { format!("transformer.{name}") } else { name }
-}
-
-/// Causal masks that early versions of `transformers` saved beside the weights.
-fn is_buffer(name: &str) -> bool {
-    name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias")
 }

@@ -5,10 +5,12 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{read_json, safetensors};
+use crate::config::ModelConfig;
 use crate::error::FileError;
+use crate::lora::LoraConfig;
 use crate::tensor::TensorMap;
 
 pub const CONFIG: &str = "adapter_config.json";
@@ -26,6 +28,8 @@ pub struct AdapterConfig {
     pub lora_alpha: f64,
     #[serde(default)]
     pub lora_dropout: f64,
+    /// A list; or one word, such as PEFT's `all-linear`.
+    #[serde(deserialize_with = "one_or_more")]
     pub target_modules: Vec<String>,
     /// GPT-2's `Conv1D` keeps its weights as `[in, out]`.
     #[serde(default)]
@@ -42,27 +46,50 @@ pub struct AdapterConfig {
     pub modules_to_save: Option<Vec<String>>,
 }
 
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Targets {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Targets::deserialize(deserializer)? {
+        Targets::One(target) => vec![target],
+        Targets::More(targets) => targets,
+    })
+}
+
 fn none() -> String {
     "none".to_owned()
 }
 
 impl AdapterConfig {
-    /// An adapter of a GPT-2 model, ready for inference.
-    pub fn gpt2(r: u32, alpha: f64, dropout: f64, target_modules: Vec<String>, base: String) -> Self {
+    /// An adapter on a model of this configuration, ready for inference.
+    pub fn new(config: &ModelConfig, lora: &LoraConfig, base: String) -> Self {
         Self {
             peft_type: "LORA".into(),
             task_type: Some("CAUSAL_LM".into()),
             base_model_name_or_path: Some(base),
-            r,
-            lora_alpha: alpha,
-            lora_dropout: dropout,
-            target_modules,
-            fan_in_fan_out: true,
+            r: lora.r as u32,
+            lora_alpha: f64::from(lora.alpha),
+            lora_dropout: f64::from(lora.dropout),
+            target_modules: lora.target_modules.clone(),
+            fan_in_fan_out: config.fan_in_fan_out(),
             bias: none(),
             inference_mode: true,
             use_rslora: false,
             use_dora: false,
             modules_to_save: None,
+        }
+    }
+
+    /// As the model takes it; without dropout, which is training's matter.
+    pub fn lora(&self) -> LoraConfig {
+        LoraConfig {
+            r: self.r as usize,
+            alpha: self.lora_alpha as f32,
+            dropout: 0.0,
+            target_modules: self.target_modules.clone(),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::str::FromStr;
 
 use super::{Base, FieldError, Hyperparameters, Lora, LrScheduler, NAMES, Optimizer, Preset, TrainingLength};
 
-/// Linear layers of a GPT-2 block; PEFT matches them by the end of their name.
-const TARGET_MODULES: [&str; 5] = ["c_attn", "c_proj", "c_fc", "attn.c_proj", "mlp.c_proj"];
+/// Longer names of layers than this are none.
+const MAX_MODULE: usize = 100;
 
 /// The largest whole number that survives a trip through JavaScript.
 const MAX_SEED: u64 = (1 << 53) - 1;
@@ -74,16 +74,18 @@ impl<'a> Reader<'a> {
     fn target_modules(&mut self) -> Option<Vec<String>> {
         let text = self.text("lora_target_modules")?;
         let names: Vec<_> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-        if let Some(unknown) = names.iter().find(|name| !TARGET_MODULES.contains(name)) {
-            let known = TARGET_MODULES.join(", ");
-            self.refuse(
-                "lora_target_modules",
-                format!("\"{}\" is no layer of this model; known are {known}", shorten(unknown)),
-            );
+        // Which layers there are, the model knows; here only what can't be a layer of any.
+        let plain = |name: &&&str| {
+            name.len() <= MAX_MODULE
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        if let Some(odd) = names.iter().find(|name| !plain(name)) {
+            let message = format!("\"{}\" is no name of a layer; one is like c_attn or q_proj", shorten(odd));
+            self.refuse("lora_target_modules", message);
             return None;
         }
         if names.is_empty() {
-            self.refuse("lora_target_modules", "must name at least one layer, such as c_attn".to_owned());
+            self.refuse("lora_target_modules", "must name at least one layer, such as q_proj".to_owned());
             return None;
         }
         let mut unique: Vec<String> = Vec::new();

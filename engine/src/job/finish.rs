@@ -9,12 +9,11 @@ use super::error::JobError;
 use super::layout::JobDirectory;
 use super::prepare::Prepared;
 use crate::checkpoint::Progress;
-use crate::config::Gpt2Config;
 use crate::error::FileError;
 use crate::files::peft::AdapterConfig;
 use crate::files::record::{Outcome, Record};
 use crate::files::{atomic, peft, record, safetensors};
-use crate::hyperparameters::Lora;
+use crate::lora::LoraConfig;
 use crate::model::Model;
 
 /// Writes `model/` and puts it in place whole.
@@ -41,18 +40,18 @@ pub fn write(
     };
     atomic::replace_directory(&layout.model(), |directory| {
         let h = &prepared.hyperparameters;
-        match &h.lora {
+        match model.lora().cloned() {
             None => whole_model(directory, &model)?,
             Some(lora) if h.merge_adapter => {
                 let inner = directory.join("adapter");
                 std::fs::create_dir(&inner).map_err(FileError::io("create", &inner))?;
-                adapter(&inner, &model, lora, &prepared.base_name)?;
+                adapter(&inner, &model, &lora, &prepared.base_name)?;
                 model.merge_lora();
                 whole_model(directory, &model)?;
             }
-            Some(lora) => adapter(directory, &model, lora, &prepared.base_name)?,
+            Some(lora) => adapter(directory, &model, &lora, &prepared.base_name)?,
         }
-        prepared.tokenizer.save(directory, &prepared.template, model.config().n_positions)?;
+        prepared.tokenizer.save(directory, &prepared.template, model.config().positions())?;
         record::write(directory, &record)?;
         write_text(&directory.join("README.md"), &card::render(&record, h.lora.is_some()))
     })
@@ -60,24 +59,15 @@ pub fn write(
 
 fn whole_model(directory: &Path, model: &Model) -> Result<(), JobError> {
     safetensors::write(&directory.join("model.safetensors"), model.tensors())?;
-    let config = saved_config(model.config());
+    let config = model.config().saved();
     write_json(&directory.join("config.json"), &config)?;
-    let generation = json!({ "bos_token_id": config.bos_token_id, "eos_token_id": config.eos_token_id, "use_cache": true });
+    let [begin, end] = config.special_tokens();
+    let generation = json!({ "bos_token_id": begin, "eos_token_id": end, "use_cache": true });
     write_json(&directory.join("generation_config.json"), &generation)
 }
 
-/// The weights are f32 now, whatever the base's file said.
-fn saved_config(config: &Gpt2Config) -> Gpt2Config {
-    let mut config = config.clone();
-    config.architectures = Some(vec!["GPT2LMHeadModel".into()]);
-    config.other.remove("torch_dtype");
-    config.other.insert("dtype".into(), "float32".into());
-    config
-}
-
-fn adapter(directory: &Path, model: &Model, lora: &Lora, base: &str) -> Result<(), JobError> {
-    let config =
-        AdapterConfig::gpt2(lora.r, lora.alpha, lora.dropout, lora.target_modules.clone(), base.to_owned());
+fn adapter(directory: &Path, model: &Model, lora: &LoraConfig, base: &str) -> Result<(), JobError> {
+    let config = AdapterConfig::new(model.config(), lora, base.to_owned());
     Ok(peft::write(directory, &config, &model.lora_tensor_map())?)
 }
 

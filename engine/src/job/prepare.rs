@@ -8,7 +8,7 @@ use super::inputs;
 use super::layout::JobDirectory;
 use super::report::Reporter;
 use crate::checkpoint::{self, Checkpoint, Fingerprint};
-use crate::config::Gpt2Config;
+use crate::config::{Gpt2Config, ModelConfig};
 use crate::data::rows::{self, Kind};
 use crate::data::template::Template;
 use crate::data::tokens::TokenSet;
@@ -16,7 +16,7 @@ use crate::error::FileError;
 use crate::files::huggingface;
 use crate::files::record::DataFile;
 use crate::hyperparameters::{Base, FieldError, Hyperparameters};
-use crate::lora::LoraConfig;
+use crate::lora;
 use crate::model::Model;
 use crate::tokenizer::{TRAINING_SAMPLE_BYTES, Tokenizer};
 
@@ -51,6 +51,7 @@ pub fn prepare(
         Base::Model => {
             let config = huggingface::read_config(&layout.base_model())?;
             let hash = base_hash(layout, &config)?;
+            choose_modules(&mut hyperparameters, &config)?;
             (Some(config), hash)
         }
     };
@@ -66,26 +67,16 @@ pub fn prepare(
         }
     };
     drop(channels.sample);
-    let mut config = config.unwrap_or_else(|| {
-        let mut config = Gpt2Config::nano(tokenizer.vocab_size());
-        config.bos_token_id = Some(tokenizer.end_of_text());
-        config.eos_token_id = Some(tokenizer.end_of_text());
-        config
-    });
-    tokenizer.check_fits(config.vocab_size)?;
-    config.resid_pdrop = hyperparameters.dropout as f32;
-    config.embd_pdrop = hyperparameters.dropout as f32;
-    config.attn_pdrop = hyperparameters.dropout as f32;
-    if hyperparameters.max_sequence_length as usize > config.n_positions {
+    let mut config = config.unwrap_or_else(|| nano(&tokenizer, &hyperparameters));
+    tokenizer.check_fits(config.vocab_size())?;
+    config.set_dropout(hyperparameters.dropout as f32);
+    if hyperparameters.max_sequence_length as usize > config.positions() {
         report.log(&format!(
             "max_sequence_length is {}, and the model has {} positions; rows are cut to those.",
-            hyperparameters.max_sequence_length, config.n_positions
+            hyperparameters.max_sequence_length,
+            config.positions()
         ));
-        hyperparameters.max_sequence_length = config.n_positions as u32;
-    }
-    if base == Base::Nano {
-        // What lies beyond the longest sequence would never be trained, and answers would end in noise.
-        config.n_positions = hyperparameters.max_sequence_length as usize;
+        hyperparameters.max_sequence_length = config.positions() as u32;
     }
 
     let max_length = hyperparameters.max_sequence_length as usize;
@@ -96,7 +87,7 @@ pub fn prepare(
     };
     tell_about_data(report, &training, validation.as_ref(), &tokenizer, &channels.files);
 
-    let base_name = config.other.get("_name_or_path").and_then(|name| name.as_str()).unwrap_or_default();
+    let base_name = config.name().unwrap_or_default();
     let base_name = match base {
         Base::Nano => "nano".to_owned(),
         Base::Model if base_name.is_empty() => "base model".to_owned(),
@@ -121,6 +112,19 @@ pub fn prepare(
         checkpoint,
     };
     Ok((prepared, model))
+}
+
+/// The built-in small model, for the tokenizer that was made for the data.
+fn nano(tokenizer: &Tokenizer, hyperparameters: &Hyperparameters) -> ModelConfig {
+    let preset = Gpt2Config::nano(tokenizer.vocab_size());
+    let end = Some(tokenizer.end_of_text());
+    ModelConfig::Gpt2(Gpt2Config {
+        // What lies beyond the longest sequence would never be trained, and answers would end in noise.
+        n_positions: preset.n_positions.min(hyperparameters.max_sequence_length as usize),
+        bos_token_id: end,
+        eos_token_id: end,
+        ..preset
+    })
 }
 
 struct Channels {
@@ -163,10 +167,21 @@ fn refuse_patience_without_validation(
     }]))
 }
 
+/// Fills in the layers with an adapter where they were left to the model, and refuses those that it lacks.
+fn choose_modules(hyperparameters: &mut Hyperparameters, config: &ModelConfig) -> Result<(), JobError> {
+    let Some(lora) = &mut hyperparameters.lora else { return Ok(()) };
+    lora.target_modules = lora.on(config).target_modules;
+    lora::check_modules(config, &lora.target_modules).map_err(|error| {
+        let (field, message) = ("lora_target_modules".to_owned(), error.to_string());
+        let message = message.trim_start_matches("lora_target_modules: ").to_owned();
+        JobError::Hyperparameters(vec![FieldError { field, message }])
+    })
+}
+
 fn load_model(
     layout: &JobDirectory,
     base: Base,
-    config: Gpt2Config,
+    config: ModelConfig,
     hyperparameters: &Hyperparameters,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Model, JobError> {
@@ -183,12 +198,7 @@ fn load_model(
     };
     let tensors = huggingface::read_tensors(&layout.base_model(), &config)?;
     let mut model = Model::from_tensors(config, tensors)?;
-    let lora = LoraConfig {
-        r: lora.r as usize,
-        alpha: lora.alpha as f32,
-        dropout: lora.dropout as f32,
-        target_modules: lora.target_modules.clone(),
-    };
+    let lora = lora.on(model.config());
     model.attach_lora(&lora, hyperparameters.seed)?;
     if let Some(weights) = weights {
         model.load_lora_tensors(weights)?;
@@ -205,7 +215,7 @@ fn fingerprint(hyperparameters: &Hyperparameters, files: &[DataFile], base: Stri
 }
 
 /// Configuration and sizes: cheap even for large weights, and enough to notice another model.
-fn base_hash(layout: &JobDirectory, config: &Gpt2Config) -> Result<String, JobError> {
+fn base_hash(layout: &JobDirectory, config: &ModelConfig) -> Result<String, JobError> {
     let mut text = format!("{config:?}");
     for path in huggingface::weight_files(&layout.base_model())? {
         let length = std::fs::metadata(&path).map_err(FileError::io("read", &path))?.len();

@@ -23,6 +23,8 @@ pub struct Shape<'a> {
     /// First row and length of each sequence.
     pub sequences: &'a [(usize, usize)],
     pub heads: usize,
+    /// Heads of keys and values; each serves `heads / kv_heads` heads of queries in turn.
+    pub kv_heads: usize,
     pub head_width: usize,
     /// Scores are multiplied by this.
     pub scale: f32,
@@ -56,51 +58,76 @@ impl Shared {
 }
 
 impl Shape<'_> {
-    /// Calls `task(first row, length, head)` for each head of each sequence, in parallel.
-    fn for_each_head(&self, task: impl Fn(usize, usize, usize) + Sync) {
-        (0..self.sequences.len() * self.heads).into_par_iter().for_each(|i| {
-            let (start, length) = self.sequences[i / self.heads];
-            task(start, length, i % self.heads);
+    /// Calls `task(first row, length, head)` for each of `heads` heads of each sequence, in parallel.
+    fn for_each_head(&self, heads: usize, task: impl Fn(usize, usize, usize) + Sync) {
+        (0..self.sequences.len() * heads).into_par_iter().for_each(|i| {
+            let (start, length) = self.sequences[i / heads];
+            task(start, length, i % heads);
         });
     }
 
-    /// `out [rows, width] = softmax(q kᵀ · scale) v` for `qkv [rows, 3 · width]`, sequence by sequence.
+    /// Columns of queries, keys and values of a row, and of one output.
+    fn widths(&self) -> (usize, usize) {
+        ((self.heads + 2 * self.kv_heads) * self.head_width, self.heads * self.head_width)
+    }
+
+    /// First columns of the queries, keys and values of a head of queries.
+    fn columns(&self, head: usize) -> [usize; 3] {
+        let shared = head / (self.heads / self.kv_heads);
+        [head, self.heads + shared, self.heads + self.kv_heads + shared].map(|head| head * self.head_width)
+    }
+
+    fn dropout_of(&self, start: usize, head: usize) -> HeadDropout {
+        self.dropout.map(|dropout| (dropout, start * self.heads + head, self.heads))
+    }
+
+    /// `out [rows, heads · head_width] = softmax(q kᵀ · scale) v`, sequence by sequence, for
+    /// `qkv [rows, (heads + 2 · kv_heads) · head_width]`.
     pub fn forward(&self, qkv: &[f32], out: &mut [f32]) {
-        let (hw, d) = (self.head_width, self.heads * self.head_width);
+        let (hw, (wide, d)) = (self.head_width, self.widths());
         self.check(qkv.len(), out.len());
         let shared = Shared(out.as_mut_ptr());
-        self.for_each_head(|start, length, head| {
-            let part = |i: usize| Mat::strided(&qkv[start * 3 * d + i * d + head * hw..], length, hw, 3 * d);
+        self.for_each_head(self.heads, |start, length, head| {
+            let [q, k, v] = self
+                .columns(head)
+                .map(|column| Mat::strided(&qkv[start * wide + column..], length, hw, wide));
             // SAFETY: inside `out` by `check`; sequences do not share rows and heads do not share columns.
             let out = unsafe { shared.block(start, head * hw, length, hw, d) };
-            let dropout = self.dropout.map(|dropout| (dropout, start * self.heads + head, self.heads));
-            SCRATCH.with_borrow_mut(|scratch| {
-                forward_head(part(0), part(1), part(2), self.scale, dropout, out, scratch);
-            });
+            let dropout = self.dropout_of(start, head);
+            SCRATCH.with_borrow_mut(|scratch| forward_head(q, k, v, self.scale, dropout, out, scratch));
         });
     }
 
-    /// From the output's gradient to `dqkv`, which is overwritten.
+    /// From the output's gradient to `dqkv`, which is overwritten. The queries' heads that share keys and values add
+    /// up their gradients one after the other, so that the order is fixed.
     pub fn backward(&self, qkv: &[f32], dout: &[f32], dqkv: &mut [f32]) {
-        let (hw, d) = (self.head_width, self.heads * self.head_width);
+        let (hw, (wide, d)) = (self.head_width, self.widths());
         self.check(qkv.len(), dout.len());
         assert_eq!(qkv.len(), dqkv.len());
         let shared = Shared(dqkv.as_mut_ptr());
-        self.for_each_head(|start, length, head| {
-            let part = |i: usize| Mat::strided(&qkv[start * 3 * d + i * d + head * hw..], length, hw, 3 * d);
-            // SAFETY: as in `forward`, and queries, keys and values do not share columns.
-            let out = [0, 1, 2].map(|i| unsafe { shared.block(start, i * d + head * hw, length, hw, 3 * d) });
-            let dout = Mat::strided(&dout[start * d + head * hw..], length, hw, d);
-            let dropout = self.dropout.map(|dropout| (dropout, start * self.heads + head, self.heads));
-            SCRATCH.with_borrow_mut(|scratch| {
-                backward_head([part(0), part(1), part(2)], dout, self.scale, dropout, out, scratch);
-            });
+        let group = self.heads / self.kv_heads;
+        self.for_each_head(self.kv_heads, |start, length, kv_head| {
+            for head in kv_head * group..(kv_head + 1) * group {
+                let columns = self.columns(head);
+                let inputs =
+                    columns.map(|column| Mat::strided(&qkv[start * wide + column..], length, hw, wide));
+                // SAFETY: as in `forward`; queries, keys and values do not share columns, and the heads of a group,
+                // which share keys and values, are handled by this task alone, one after the other.
+                let out = columns.map(|column| unsafe { shared.block(start, column, length, hw, wide) });
+                let dout = Mat::strided(&dout[start * d + head * hw..], length, hw, d);
+                let write = if head == kv_head * group { Write::Replace } else { Write::Add };
+                let dropout = self.dropout_of(start, head);
+                SCRATCH.with_borrow_mut(|scratch| {
+                    backward_head(inputs, dout, self.scale, dropout, out, write, scratch);
+                });
+            }
         });
     }
 
     fn check(&self, qkv: usize, out: usize) {
-        let d = self.heads * self.head_width;
-        assert_eq!(qkv, 3 * out);
+        let (wide, d) = self.widths();
+        assert!(self.heads.is_multiple_of(self.kv_heads), "heads do not share keys evenly");
+        assert_eq!(qkv / wide * d, out);
         assert!(self.sequences.iter().all(|(start, length)| (start + length) * d <= out));
         assert!(self.sequences.windows(2).all(|w| w[0].0 + w[0].1 <= w[1].0), "sequences overlap");
     }
@@ -147,13 +174,14 @@ fn probabilities(q: Mat<'_>, k: Mat<'_>, scale: f32, before: usize, p: &mut [f32
     }
 }
 
-/// Gradients of [`forward_head`] for a whole sequence (`n = m`): writes `dq`, `dk`, `dv`.
+/// Gradients of [`forward_head`] for a whole sequence (`n = m`): writes `dq`, and writes or adds to `dk` and `dv`.
 fn backward_head(
     [q, k, v]: [Mat<'_>; 3],
     dout: Mat<'_>,
     scale: f32,
     dropout: HeadDropout,
     [mut dq, mut dk, mut dv]: [MatMut<'_>; 3],
+    shared: Write,
     scratch: &mut Vec<f32>,
 ) {
     // From the last block, which touches every key, back to the first: so the first write replaces.
@@ -162,7 +190,7 @@ fn backward_head(
         let first = block * BLOCK;
         let n = BLOCK.min(q.rows - first);
         let seen = first + n;
-        let write = if block + 1 == blocks { Write::Replace } else { Write::Add };
+        let write = if block + 1 == blocks { shared } else { Write::Add };
         let buffers = if dropout.is_some() { 3 } else { 2 };
         if scratch.len() < buffers * n * seen {
             scratch.resize(buffers * n * seen, 0.0);
@@ -202,26 +230,29 @@ mod tests {
     use super::*;
     use crate::rng::Stream;
 
-    const HEADS: usize = 2;
+    const HEADS: usize = 4;
     const WIDTH: usize = 5;
+    /// As many heads of keys as of queries, fewer, and one.
+    const KV_HEADS: [usize; 3] = [4, 2, 1];
 
     fn random(n: usize, seed: u64) -> Vec<f32> {
         (0..n).map(|i| Stream::new(seed).normal(i as u64) as f32).collect()
     }
 
-    fn shape<'a>(sequences: &'a [(usize, usize)], dropout: Option<Dropout>) -> Shape<'a> {
-        Shape { sequences, heads: HEADS, head_width: WIDTH, scale: 0.4, dropout }
+    fn shape(sequences: &[(usize, usize)], kv_heads: usize, dropout: Option<Dropout>) -> Shape<'_> {
+        Shape { sequences, heads: HEADS, kv_heads, head_width: WIDTH, scale: 0.4, dropout }
     }
 
     /// The definition, value by value.
-    fn plain(qkv: &[f32], sequences: &[(usize, usize)]) -> Vec<f32> {
-        let d = HEADS * WIDTH;
-        let mut out = vec![0.0; qkv.len() / 3];
+    fn plain(qkv: &[f32], sequences: &[(usize, usize)], kv_heads: usize) -> Vec<f32> {
+        let (d, wide) = (HEADS * WIDTH, (HEADS + 2 * kv_heads) * WIDTH);
+        let mut out = vec![0.0; qkv.len() / wide * d];
         for &(start, length) in sequences {
             for (i, head) in (0..length).flat_map(|i| (0..HEADS).map(move |h| (i, h))) {
-                let at = |row: usize, part: usize, c: usize| {
-                    qkv[(start + row) * 3 * d + part * d + head * WIDTH + c]
-                };
+                let kv = head * kv_heads / HEADS;
+                let heads = [head, HEADS + kv, HEADS + kv_heads + kv];
+                let at =
+                    |row: usize, part: usize, c: usize| qkv[(start + row) * wide + heads[part] * WIDTH + c];
                 let score = |j| (0..WIDTH).map(|c| at(i, 0, c) * at(j, 1, c)).sum::<f32>() * 0.4;
                 let weights: Vec<f32> = (0..=i).map(|j| score(j).exp()).collect();
                 let total: f32 = weights.iter().sum();
@@ -237,11 +268,13 @@ mod tests {
     #[test]
     fn blocks_and_sequences_agree_with_the_definition() {
         let sequences = [(0, 1), (1, 3), (4, 150)];
-        let qkv = random(154 * 3 * HEADS * WIDTH, 1);
-        let mut out = vec![0.0; 154 * HEADS * WIDTH];
-        shape(&sequences, None).forward(&qkv, &mut out);
-        for (a, b) in out.iter().zip(plain(&qkv, &sequences)) {
-            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        for kv_heads in KV_HEADS {
+            let qkv = random(154 * (HEADS + 2 * kv_heads) * WIDTH, 1);
+            let mut out = vec![0.0; 154 * HEADS * WIDTH];
+            shape(&sequences, kv_heads, None).forward(&qkv, &mut out);
+            for (a, b) in out.iter().zip(plain(&qkv, &sequences, kv_heads)) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
         }
     }
 
@@ -249,24 +282,28 @@ mod tests {
     fn gradients_agree_with_differences_with_and_without_dropout() {
         let sequences = [(0, 2), (2, 70)];
         let n = 72 * HEADS * WIDTH;
-        let (qkv, dout) = (random(3 * n, 2), random(n, 3));
-        for dropout in [None, Dropout::new(0.3, Stream::new(5))] {
-            let shape = shape(&sequences, dropout);
-            let objective = |qkv: &[f32]| {
-                let mut out = vec![0.0; n];
-                shape.forward(qkv, &mut out);
-                out.iter().zip(&dout).map(|(o, d)| f64::from(o * d)).sum::<f64>()
-            };
-            let mut gradient = vec![f32::NAN; 3 * n];
-            shape.backward(&qkv, &dout, &mut gradient);
-            for i in (0..3 * n).step_by(53) {
-                let moved = |by: f32| {
-                    let mut qkv = qkv.clone();
-                    qkv[i] += by;
-                    objective(&qkv)
+        for kv_heads in KV_HEADS {
+            let wide = 72 * (HEADS + 2 * kv_heads) * WIDTH;
+            let (qkv, dout) = (random(wide, 2), random(n, 3));
+            for dropout in [None, Dropout::new(0.3, Stream::new(5))] {
+                let shape = shape(&sequences, kv_heads, dropout);
+                let objective = |qkv: &[f32]| {
+                    let mut out = vec![0.0; n];
+                    shape.forward(qkv, &mut out);
+                    out.iter().zip(&dout).map(|(o, d)| f64::from(o * d)).sum::<f64>()
                 };
-                let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
-                assert!((slope - f64::from(gradient[i])).abs() < 3e-3, "{i}: {slope} {}", gradient[i]);
+                let mut gradient = vec![f32::NAN; wide];
+                shape.backward(&qkv, &dout, &mut gradient);
+                for i in (0..wide).step_by(53) {
+                    let moved = |by: f32| {
+                        let mut qkv = qkv.clone();
+                        qkv[i] += by;
+                        objective(&qkv)
+                    };
+                    let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+                    let off = (slope - f64::from(gradient[i])).abs();
+                    assert!(off < 4e-3, "{kv_heads} {i}: {slope} {}", gradient[i]);
+                }
             }
         }
     }

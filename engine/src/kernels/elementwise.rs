@@ -33,28 +33,39 @@ vectorised! {
     }
 }
 
-/// Adds the bias to each row of `y`.
-pub fn add_bias(y: &mut [f32], bias: &[f32]) {
-    let width = bias.len();
+/// Adds the bias to the columns from `column` on of each row of `y [rows, width]`.
+pub fn add_bias(y: &mut [f32], width: usize, column: usize, bias: &[f32]) {
     y.par_chunks_mut(rows_per_task(width) * width).for_each(|rows| {
         for row in rows.chunks_mut(width) {
-            accumulate_row(row, bias);
+            accumulate_row(&mut row[column..column + bias.len()], bias);
         }
     });
 }
 
 /// `out = x + dropout(y + bias)`, row by row.
-pub fn residual(out: &mut [f32], x: &[f32], y: &[f32], bias: &[f32], dropout: Option<Dropout>) {
-    let width = bias.len();
+pub fn residual(
+    out: &mut [f32],
+    x: &[f32],
+    y: &[f32],
+    width: usize,
+    bias: Option<&[f32]>,
+    dropout: Option<Dropout>,
+) {
     let rows = rows_per_task(width);
     let task = rows * width;
     out.par_chunks_mut(task).zip(x.par_chunks(task)).zip(y.par_chunks(task)).enumerate().for_each(
         |(i, ((out, x), y))| {
             let inputs = x.chunks(width).zip(y.chunks(width));
             for (j, (out, (x, y))) in out.chunks_mut(width).zip(inputs).enumerate() {
-                match dropout {
-                    None => residual_row(out, x, y, bias),
-                    Some(d) => residual_dropout_row(out, x, y, bias, d.row((i * rows + j) as u64)),
+                let mask = dropout.map(|dropout| dropout.row((i * rows + j) as u64));
+                match (bias, mask) {
+                    (None, None) => add_row(out, x, y),
+                    (Some(bias), None) => residual_row(out, x, y, bias),
+                    (Some(bias), Some(mask)) => residual_dropout_row(out, x, y, bias, mask),
+                    (None, Some(mask)) => {
+                        masked_copy_row(out, y, mask);
+                        accumulate_row(out, x);
+                    }
                 }
             }
         },
@@ -88,15 +99,15 @@ pub fn accumulate(x: &mut [f32], y: &[f32]) {
     x.par_chunks_mut(task).zip(y.par_chunks(task)).for_each(|(x, y)| accumulate_row(x, y));
 }
 
-/// Adds the sum of the rows of `x` to `total` (the gradient of a bias).
-pub fn add_column_sums(x: &[f32], total: &mut [f32]) {
-    let width = total.len();
+/// Adds the sum of the rows of the columns from `column` on of `x [rows, width]` to `total` (the gradient of a bias).
+pub fn add_column_sums(x: &[f32], width: usize, column: usize, total: &mut [f32]) {
+    let columns = column..column + total.len();
     let partial: Vec<Vec<f32>> = x
-        .par_chunks(rows_per_task(width).max(16) * width)
+        .par_chunks(rows_per_task(total.len()).max(16) * width)
         .map(|rows| {
-            let mut sums = vec![0.0; width];
+            let mut sums = vec![0.0; columns.len()];
             for row in rows.chunks(width) {
-                accumulate_row(&mut sums, row);
+                accumulate_row(&mut sums, &row[columns.clone()]);
             }
             sums
         })

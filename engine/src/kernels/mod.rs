@@ -31,6 +31,8 @@ pub mod gemm;
 pub mod layernorm;
 mod math;
 pub mod matvec;
+pub mod rmsnorm;
+pub mod rope;
 pub mod softmax;
 pub mod tier;
 

@@ -2,12 +2,14 @@
 //!
 //! With frozen weights it goes no lower than the lowest weight that is trained.
 
-use super::forward::{Pass, Site};
+use super::forward::{Pass, Positions, Site};
 use super::gradients::Gradients;
 use super::linear::AdapterBuffers;
 use super::workspace::{BlockActivations, Scratch, Workspace};
 use super::{Batch, Block, Linear, Model, Norm};
-use crate::kernels::layernorm::{self, Statistics};
+use crate::kernels::gemm::Write;
+use crate::kernels::layernorm::Statistics;
+use crate::kernels::rope::Turn;
 use crate::kernels::{activation, elementwise};
 
 /// How far down a block's backward pass must go.
@@ -30,8 +32,9 @@ impl Model {
         work: &mut Workspace,
         gradients: &mut Gradients,
     ) {
-        let values = pass.rows * self.config.n_embd;
-        let embeddings = gradients.wants(self.layout.wte) || gradients.wants(self.layout.wpe);
+        let values = pass.rows * self.architecture.width;
+        let tables = [Some(self.layout.token_embedding), self.layout.position_embedding];
+        let embeddings = tables.into_iter().flatten().any(|table| gradients.wants(table));
         let lowest = match embeddings {
             true => Some(0),
             false => self.layout.blocks.iter().position(|block| self.depth(block, gradients).is_some()),
@@ -42,59 +45,63 @@ impl Model {
                 true => Depth::Input,
                 false => self.depth(block, gradients).unwrap_or(Depth::MlpProjection),
             };
-            let Workspace { blocks, residual, scratch, gradient, dropped, .. } = work;
+            let Workspace { blocks, residual, scratch, gradient, dropped, positions, angles, .. } = work;
             let Scratch { narrow, wide, statistics, adapter_input, low_rank } = scratch;
+            let positions = Positions { rows: positions, angles };
             let mut step =
                 Step { model: self, index: i, pass, gradients: &mut *gradients, adapter_input, low_rank };
             step.run(
                 block,
                 depth,
+                positions,
                 &residual[i][..values],
                 &mut blocks[i],
                 &mut gradient[..values],
                 dropped,
-                [&mut narrow[..values], wide],
+                [narrow, wide],
                 &mut statistics[..pass.rows],
             );
         }
         if embeddings {
             if let Some(dropout) = pass.embedding_dropout(self) {
-                elementwise::mask(&mut work.gradient[..values], self.config.n_embd, dropout);
+                elementwise::mask(&mut work.gradient[..values], self.architecture.width, dropout);
             }
-            self.embedding_gradients(batch, &work.gradient[..values], gradients);
+            self.embedding_gradients(batch, &work.positions, &work.gradient[..values], gradients);
         }
     }
 
     /// How far down a block holds trained weights; `None` if it holds none.
     fn depth(&self, block: &Block, gradients: &Gradients) -> Option<Depth> {
-        let wants_norm = |norm: Norm| gradients.wants(norm.weight) || gradients.wants(norm.bias);
-        let wants = |linear: &Linear| {
-            linear.adapter.is_some() || gradients.wants(linear.weight) || gradients.wants(linear.bias)
+        let wants_norm =
+            |norm: Norm| gradients.wants(norm.weight) || norm.bias.is_some_and(|bias| gradients.wants(bias));
+        let wants_one = |linear: &Linear| {
+            let bias = linear.bias.is_some_and(|bias| gradients.wants(bias));
+            linear.adapter.is_some() || gradients.wants(linear.weight) || bias
         };
+        let wants = |linears: &[Linear]| linears.iter().any(wants_one);
         [
-            (wants_norm(block.ln_1), Depth::Input),
-            (wants(&block.c_attn), Depth::Attention),
-            (wants(&block.attn_proj), Depth::AttentionProjection),
-            (wants_norm(block.ln_2), Depth::AttentionProjection),
-            (wants(&block.c_fc), Depth::FeedForward),
-            (wants(&block.mlp_proj), Depth::MlpProjection),
+            (wants_norm(block.norm_1), Depth::Input),
+            (wants(&block.attention_in), Depth::Attention),
+            (wants_one(&block.attention_out), Depth::AttentionProjection),
+            (wants_norm(block.norm_2), Depth::AttentionProjection),
+            (wants(&block.mlp_in), Depth::FeedForward),
+            (wants_one(&block.mlp_out), Depth::MlpProjection),
         ]
         .into_iter()
         .find_map(|(wanted, depth)| wanted.then_some(depth))
     }
 
     /// Adds rows to the embeddings' gradients, one after the other, so that the order is fixed.
-    fn embedding_gradients(&self, batch: &Batch, dx: &[f32], gradients: &mut Gradients) {
-        let width = self.config.n_embd;
-        let positions = batch.lengths.iter().flat_map(|&length| 0..length);
-        if let Some(dwte) = gradients.get(self.layout.wte) {
+    fn embedding_gradients(&self, batch: &Batch, positions: &[usize], dx: &[f32], gradients: &mut Gradients) {
+        let width = self.architecture.width;
+        if let Some(table) = gradients.get(self.layout.token_embedding) {
             for (dx, &id) in dx.chunks(width).zip(&batch.ids) {
-                elementwise::accumulate_row(&mut dwte[id as usize * width..][..width], dx);
+                elementwise::accumulate_row(&mut table[id as usize * width..][..width], dx);
             }
         }
-        if let Some(dwpe) = gradients.get(self.layout.wpe) {
+        if let Some(table) = self.layout.position_embedding.and_then(|table| gradients.get(table)) {
             for (dx, position) in dx.chunks(width).zip(positions) {
-                elementwise::accumulate_row(&mut dwpe[position * width..][..width], dx);
+                elementwise::accumulate_row(&mut table[position * width..][..width], dx);
             }
         }
     }
@@ -106,41 +113,53 @@ struct Step<'a, 'p> {
     index: usize,
     pass: &'a Pass<'p>,
     gradients: &'a mut Gradients,
-    adapter_input: &'a mut Vec<f32>,
-    low_rank: &'a mut Vec<f32>,
+    adapter_input: &'a mut [f32],
+    low_rank: &'a mut [f32],
+}
+
+/// One or more dense layers that read the same rows and write side by side.
+#[derive(Clone, Copy)]
+struct Group<'a> {
+    linears: &'a [Linear],
+    /// Place of the first in [`Block::linears`].
+    place: usize,
+    /// Width of what they write.
+    stride: usize,
 }
 
 impl Step<'_, '_> {
+    /// Buffers of the adapter at a place, the `member`-th of its group.
     fn buffers<'b>(
         &'b mut self,
         place: usize,
-        product: &'b mut Vec<f32>,
+        member: usize,
+        product: &'b mut [f32],
     ) -> (&'b mut Gradients, AdapterBuffers<'b>) {
         let dropout = self.pass.dropout(self.model, self.index, Site::Adapter(place));
-        let buffers = AdapterBuffers { product, gradient: self.low_rank, input: self.adapter_input, dropout };
-        (self.gradients, buffers)
+        let size = self.pass.rows * self.model.lora().map_or(0, |lora| lora.r);
+        let gradient = &mut self.low_rank[member * size..][..size];
+        (self.gradients, AdapterBuffers { product, gradient, input: self.adapter_input, dropout })
     }
 
-    /// Gradients of the weights of the dense layer at a place of `Block::linears`.
-    fn weights(&mut self, place: usize, linear: &Linear, x: &[f32], dy: &[f32], product: &mut Vec<f32>) {
+    /// Gradients of the weights of a group.
+    fn weights(&mut self, group: Group<'_>, x: &[f32], dy: &[f32], products: &mut [Vec<f32>]) {
         let model = self.model;
-        let (gradients, buffers) = self.buffers(place, product);
-        model.linear_weights(linear, x, dy, gradients, buffers);
+        for (i, linear) in group.linears.iter().enumerate() {
+            let place = group.place + i;
+            let (gradients, buffers) = self.buffers(place, i, &mut products[place]);
+            model.linear_weights(linear, x, dy, group.stride, gradients, buffers);
+        }
     }
 
     /// Gradient of its input, after its weights'.
-    fn input(&mut self, place: usize, linear: &Linear, dy: &[f32], dx: &mut [f32], product: &mut Vec<f32>) {
+    fn input(&mut self, group: Group<'_>, dy: &[f32], dx: &mut [f32], products: &mut [Vec<f32>]) {
         let model = self.model;
-        let (_, buffers) = self.buffers(place, product);
-        model.linear_input(linear, dy, dx, buffers);
-    }
-
-    /// Gradients through a norm, added to the residual stream's.
-    fn norm(&mut self, norm: Norm, x: &[f32], dy: &[f32], statistics: &[Statistics], dx: &mut [f32]) {
-        if let Some((dw, db)) = self.gradients.pair(norm.weight, norm.bias) {
-            layernorm::backward_parameters(x, dy, statistics, dw, db);
+        for (i, linear) in group.linears.iter().enumerate() {
+            let place = group.place + i;
+            let (_, buffers) = self.buffers(place, i, &mut products[place]);
+            let write = if i == 0 { Write::Replace } else { Write::Add };
+            model.linear_input(linear, dy, group.stride, dx, write, buffers);
         }
-        layernorm::backward(x, dy, self.model.values(norm.weight), statistics, dx);
     }
 
     /// The residual stream's gradient as it enters a projection: with that one's dropout applied.
@@ -149,7 +168,7 @@ impl Step<'_, '_> {
             None => dx,
             Some(dropout) => {
                 let dropped = &mut dropped[..dx.len()];
-                elementwise::masked_copy(dropped, dx, self.model.config.n_embd, dropout);
+                elementwise::masked_copy(dropped, dx, self.model.architecture.width, dropout);
                 dropped
             }
         }
@@ -161,6 +180,7 @@ impl Step<'_, '_> {
         &mut self,
         block: &Block,
         depth: Depth,
+        positions: Positions<'_>,
         x: &[f32],
         acts: &mut BlockActivations,
         dx: &mut [f32],
@@ -168,44 +188,55 @@ impl Step<'_, '_> {
         [narrow, wide]: [&mut [f32]; 2],
         statistics: &mut [Statistics],
     ) {
-        let model = self.model;
-        let (rows, d, f) = (self.pass.rows, model.config.n_embd, model.config.inner());
-        let inner = &acts.inner[..rows * f];
-        let middle = &acts.middle[..rows * d];
-        let attention = &acts.attention[..rows * d];
-        let [p0, p1, p2, p3] = &mut acts.low_rank;
+        let (model, a) = (self.model, &self.model.architecture);
+        let (rows, d, f) = (self.pass.rows, a.width, a.inner);
+        let BlockActivations { qkv, attention, middle, inner, low_rank } = acts;
+        let inner = &mut inner[..rows * a.mlp_width()];
+        let middle = &middle[..rows * d];
+        let places = block.places();
+        let one = std::slice::from_ref;
+        let mlp_out = Group { linears: one(&block.mlp_out), place: places.mlp_out, stride: d };
+        let mlp_in = Group { linears: &block.mlp_in, place: places.mlp_in, stride: a.mlp_width() };
+        let attention_out =
+            Group { linears: one(&block.attention_out), place: places.attention_out, stride: d };
+        let attention_in = Group { linears: &block.attention_in, place: 0, stride: a.qkv_width() };
 
         let active = &mut wide[..rows * f];
-        activation::again(model.activation(), inner, active);
+        activation::again(a.activation, inner, active, f);
         let dy = self.through_dropout(Site::AfterFeedForward, dx, dropped);
-        self.weights(3, &block.mlp_proj, active, dy, p3);
+        self.weights(mlp_out, active, dy, low_rank);
         if depth == Depth::MlpProjection {
             return;
         }
-        self.input(3, &block.mlp_proj, dy, active, p3);
-        activation::backward(model.activation(), inner, active);
-        model.normalise(block.ln_2, middle, narrow, statistics);
-        self.weights(2, &block.c_fc, narrow, active, p2);
+        self.input(mlp_out, dy, active, low_rank);
+        // What was kept is needed no more: the gradient takes its place.
+        activation::backward(a.activation, inner, active, f);
+        let normed = &mut narrow[..rows * d];
+        model.normalise(block.norm_2, middle, normed, statistics);
+        self.weights(mlp_in, normed, inner, low_rank);
         if depth == Depth::FeedForward {
             return;
         }
-        self.input(2, &block.c_fc, active, narrow, p2);
-        self.norm(block.ln_2, middle, narrow, statistics, dx);
+        self.input(mlp_in, inner, normed, low_rank);
+        model.normalise_backward(block.norm_2, middle, normed, statistics, dx, self.gradients);
 
         let dy = self.through_dropout(Site::AfterAttention, dx, dropped);
-        self.weights(1, &block.attn_proj, attention, dy, p1);
+        self.weights(attention_out, &attention[..rows * a.attention_width()], dy, low_rank);
         if depth == Depth::AttentionProjection {
             return;
         }
-        self.input(1, &block.attn_proj, dy, narrow, p1);
-        let dqkv = &mut wide[..rows * 3 * d];
-        self.pass.attention(model, self.index).backward(&acts.qkv[..rows * 3 * d], narrow, dqkv);
-        model.normalise(block.ln_1, x, narrow, statistics);
-        self.weights(0, &block.c_attn, narrow, dqkv, p0);
+        let dattention = &mut narrow[..rows * a.attention_width()];
+        self.input(attention_out, dy, dattention, low_rank);
+        let dqkv = &mut wide[..rows * a.qkv_width()];
+        self.pass.attention(model, self.index).backward(&qkv[..rows * a.qkv_width()], dattention, dqkv);
+        model.rotate(dqkv, positions, Turn::Back);
+        let normed = &mut narrow[..rows * d];
+        model.normalise(block.norm_1, x, normed, statistics);
+        self.weights(attention_in, normed, dqkv, low_rank);
         if depth == Depth::Attention {
             return;
         }
-        self.input(0, &block.c_attn, dqkv, narrow, p0);
-        self.norm(block.ln_1, x, narrow, statistics, dx);
+        self.input(attention_in, dqkv, normed, low_rank);
+        model.normalise_backward(block.norm_1, x, normed, statistics, dx, self.gradients);
     }
 }

@@ -42,7 +42,7 @@ impl std::ops::AddAssign for LossSum {
 impl Batch {
     /// Checks lengths and tokens against a model.
     pub fn check(&self, model: &Model) -> Result<(), ModelError> {
-        let config = model.config();
+        let architecture = &model.architecture;
         let lengths = self.lengths.iter().sum();
         if lengths != self.ids.len() || self.targets.len() != self.ids.len() || self.lengths.contains(&0) {
             return Err(ModelError::MalformedBatch {
@@ -51,13 +51,13 @@ impl Batch {
                 lengths,
             });
         }
-        if let Some(&length) = self.lengths.iter().find(|&&l| l > config.n_positions) {
-            return Err(ModelError::SequenceTooLong { length, limit: config.n_positions });
+        if let Some(&length) = self.lengths.iter().find(|&&l| l > architecture.positions) {
+            return Err(ModelError::SequenceTooLong { length, limit: architecture.positions });
         }
-        let outside = |&&t: &&u32| t as usize >= config.vocab_size;
+        let outside = |&&t: &&u32| t as usize >= architecture.vocab;
         let targets = self.targets.iter().filter(|&&t| t != IGNORE);
         match self.ids.iter().chain(targets).find(outside) {
-            Some(&token) => Err(ModelError::TokenOutOfRange { token, vocab_size: config.vocab_size }),
+            Some(&token) => Err(ModelError::TokenOutOfRange { token, vocab_size: architecture.vocab }),
             None => Ok(()),
         }
     }

@@ -1,17 +1,20 @@
 //! Generation's forward pass: only the new tokens are computed, earlier keys and values come from a cache.
 
+use super::forward::Positions;
 use super::workspace::Scratch;
-use super::{Block, Linear, Model, ModelError, in_pool};
-use crate::config::Gpt2Config;
+use super::{Block, Linear, Model, ModelError, Orientation, in_pool};
+use crate::config::ModelConfig;
 use crate::kernels::attention::forward_head;
 use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
+use crate::kernels::rope::{Angles, Turn};
 use crate::kernels::{activation, elementwise, matvec};
 
 /// Keys and values of the tokens seen so far, layer by layer. Belongs to one conversation with one model.
 #[derive(Debug, Clone)]
 pub struct KvCache {
+    /// Of the keys, and of the values.
     width: usize,
-    /// Keys and values `[tokens, width]` of each layer; grow as tokens come.
+    /// Keys and values `[tokens, width]` of each layer, keys rotated by their positions; grow as tokens come.
     layers: Vec<[Vec<f32>; 2]>,
     length: usize,
     limit: usize,
@@ -20,18 +23,18 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    pub fn new(config: &Gpt2Config) -> Self {
+    pub fn new(config: &ModelConfig) -> Self {
         Self {
-            width: config.n_embd,
-            layers: vec![[Vec::new(), Vec::new()]; config.n_layer],
+            width: config.kv_width(),
+            layers: vec![[Vec::new(), Vec::new()]; config.layers()],
             length: 0,
-            limit: config.n_positions,
+            limit: config.positions(),
             adapted: true,
         }
     }
 
     /// For a conversation with the base model alone, over the very weights that an adapter sits on.
-    pub fn without_adapter(config: &Gpt2Config) -> Self {
+    pub fn without_adapter(config: &ModelConfig) -> Self {
         Self { adapted: false, ..Self::new(config) }
     }
 
@@ -64,52 +67,66 @@ impl Model {
     /// # Errors
     /// No or unknown tokens, more tokens than the cache has room for. The cache is then unchanged.
     pub fn forward_cached(&self, ids: &[u32], cache: &mut KvCache) -> Result<Vec<f32>, ModelError> {
-        let config = &self.config;
+        let a = &self.architecture;
         if ids.is_empty() {
             return Err(ModelError::MalformedBatch { tokens: 0, targets: 0, lengths: 0 });
         }
-        if cache.width != config.n_embd || cache.layers.len() != config.n_layer {
+        if cache.width != a.kv_width() || cache.layers.len() != a.layers {
             return Err(ModelError::ForeignCache);
         }
         if ids.len() > cache.remaining() {
             let length = cache.length + ids.len();
             return Err(ModelError::SequenceTooLong { length, limit: cache.limit });
         }
-        if let Some(&token) = ids.iter().find(|&&id| id as usize >= config.vocab_size) {
-            return Err(ModelError::TokenOutOfRange { token, vocab_size: config.vocab_size });
+        if let Some(&token) = ids.iter().find(|&&id| id as usize >= a.vocab) {
+            return Err(ModelError::TokenOutOfRange { token, vocab_size: a.vocab });
         }
         in_pool(|| Ok(self.extend(ids, cache)))
     }
 
     fn extend(&self, ids: &[u32], cache: &mut KvCache) -> Vec<f32> {
-        let (rows, d, f) = (ids.len(), self.config.n_embd, self.config.inner());
-        let (wte, wpe) = (self.values(self.layout.wte), self.values(self.layout.wpe));
+        let a = &self.architecture;
+        let (rows, d) = (ids.len(), a.width);
         let mut x = vec![0.0; rows * d];
         for (i, (x, &id)) in x.chunks_mut(d).zip(ids).enumerate() {
-            let position = &wpe[(cache.length + i) * d..][..d];
-            elementwise::add_row(x, &wte[id as usize * d..][..d], position);
+            self.embed_row(id, cache.length + i, x);
         }
+        // Angles of the new positions only, which rows count from 0.
+        let angles = a.rotary.as_ref().map_or_else(Angles::default, |rotary| {
+            Angles::new(&rotary.frequencies, rotary.factor, cache.length, rows)
+        });
+        let numbers: Vec<usize> = (0..rows).collect();
+        let positions = Positions { rows: &numbers, angles: &angles };
         let mut scratch = Scratch {
-            narrow: vec![0.0; rows * d],
-            wide: vec![0.0; rows * f.max(3 * d)],
+            narrow: vec![0.0; rows * d.max(a.attention_width())],
+            wide: vec![0.0; rows * a.inner.max(a.qkv_width())],
             statistics: vec![(0.0, 0.0); rows],
             ..Scratch::default()
         };
-        let mut inner = vec![0.0; rows * f];
+        let mut inner = vec![0.0; rows * a.mlp_width()];
         for (block, cached) in self.layout.blocks.iter().zip(&mut cache.layers) {
-            let block = if cache.adapted { *block } else { block.without_adapters() };
-            self.cached_block(&block, &mut x, cached, &mut scratch, &mut inner);
+            let pass = CachedPass { model: self, positions, adapted: cache.adapted };
+            pass.block(block, &mut x, cached, &mut scratch, &mut inner);
         }
         cache.length += rows;
         let last = &x[(rows - 1) * d..];
         let normed = &mut scratch.narrow[..d];
-        self.normalise(self.layout.ln_f, last, normed, &mut scratch.statistics[..1]);
-        let mut logits = vec![0.0; self.config.vocab_size];
+        self.normalise(self.layout.last_norm, last, normed, &mut scratch.statistics[..1]);
+        let mut logits = vec![0.0; a.vocab];
         matvec::times_column(self.values(self.layout.head), normed, &mut logits);
         logits
     }
+}
 
-    fn cached_block(
+/// What all blocks of one cached pass share.
+struct CachedPass<'a> {
+    model: &'a Model,
+    positions: Positions<'a>,
+    adapted: bool,
+}
+
+impl CachedPass<'_> {
+    fn block(
         &self,
         block: &Block,
         x: &mut [f32],
@@ -117,66 +134,84 @@ impl Model {
         scratch: &mut Scratch,
         inner: &mut [f32],
     ) {
-        let (d, f) = (self.config.n_embd, self.config.inner());
+        let (model, a) = (self.model, &self.model.architecture);
+        let (d, f, wide_width) = (a.width, a.inner, a.qkv_width());
+        let (q_width, kv_width) = (a.attention_width(), a.kv_width());
         let rows = x.len() / d;
         let Scratch { narrow, wide, statistics, .. } = scratch;
-        self.normalise(block.ln_1, x, narrow, statistics);
-        let qkv = &mut wide[..rows * 3 * d];
-        self.rows_through(&block.c_attn, narrow, qkv);
-        elementwise::add_bias(qkv, self.values(block.c_attn.bias));
-        for row in qkv.chunks(3 * d) {
-            keys.extend_from_slice(&row[d..2 * d]);
-            values.extend_from_slice(&row[2 * d..]);
+        model.normalise(block.norm_1, x, &mut narrow[..rows * d], statistics);
+        let qkv = &mut wide[..rows * wide_width];
+        for part in &block.attention_in {
+            self.rows_through(part, &narrow[..rows * d], qkv, wide_width);
         }
-        let (heads, width) = (self.config.n_head, self.config.head_width());
-        let seen = keys.len() / d;
+        model.add_biases(&block.attention_in, qkv, wide_width);
+        model.rotate(qkv, self.positions, Turn::Forward);
+        for row in qkv.chunks(wide_width) {
+            keys.extend_from_slice(&row[q_width..q_width + kv_width]);
+            values.extend_from_slice(&row[q_width + kv_width..]);
+        }
+        let (width, group) = (a.head_width, a.heads / a.kv_heads);
+        let seen = keys.len() / kv_width;
         let mut scores = Vec::new();
-        for head in 0..heads {
-            let q = Mat::strided(&qkv[head * width..], rows, width, 3 * d);
-            let [k, v] = [&*keys, &*values].map(|part| Mat::strided(&part[head * width..], seen, width, d));
-            let out = MatMut::strided(&mut narrow[head * width..], rows, width, d);
-            forward_head(q, k, v, self.config.attention_scale(), None, out, &mut scores);
+        for head in 0..a.heads {
+            let q = Mat::strided(&qkv[head * width..], rows, width, wide_width);
+            let [k, v] = [&*keys, &*values]
+                .map(|part| Mat::strided(&part[head / group * width..], seen, width, kv_width));
+            let out = MatMut::strided(&mut narrow[head * width..], rows, width, q_width);
+            forward_head(q, k, v, a.attention_scale, None, out, &mut scores);
         }
         let mut projected = vec![0.0; rows * d];
-        self.rows_through(&block.attn_proj, narrow, &mut projected);
-        add_in_place(x, &projected, self.values(block.attn_proj.bias));
-        self.normalise(block.ln_2, x, narrow, statistics);
-        self.rows_through(&block.c_fc, narrow, inner);
+        self.rows_through(&block.attention_out, &narrow[..rows * q_width], &mut projected, d);
+        add_in_place(x, &projected, d, model.bias(&block.attention_out));
+        let narrow = &mut narrow[..rows * d];
+        model.normalise(block.norm_2, x, narrow, statistics);
+        for part in &block.mlp_in {
+            self.rows_through(part, narrow, inner, a.mlp_width());
+        }
         let active = &mut wide[..rows * f];
-        activation::forward(self.activation(), inner, self.values(block.c_fc.bias), active);
-        self.rows_through(&block.mlp_proj, active, narrow);
-        add_in_place(x, narrow, self.values(block.mlp_proj.bias));
+        activation::forward(a.activation, inner, &model.biases(&block.mlp_in), active, f);
+        self.rows_through(&block.mlp_out, active, narrow, d);
+        add_in_place(x, narrow, d, model.bias(&block.mlp_out));
     }
 
-    /// A dense layer with its adapter over few rows: a matrix-vector product for one.
-    fn rows_through(&self, linear: &Linear, x: &[f32], y: &mut [f32]) {
-        let (inputs, outputs) = (linear.inputs, linear.outputs);
+    /// A dense layer with its adapter over few rows, into its columns of `y`: a matrix-vector product for one.
+    fn rows_through(&self, linear: &Linear, x: &[f32], y: &mut [f32], stride: usize) {
+        let (model, inputs, outputs) = (self.model, linear.inputs, linear.outputs);
         let rows = x.len() / inputs;
-        let w = self.values(linear.weight);
+        let w = model.values(linear.weight);
         if rows == 1 {
-            y.fill(0.0);
-            matvec::add_row_times(x, w, y);
+            let y = &mut y[linear.column..linear.column + outputs];
+            match linear.orientation {
+                Orientation::InOut => {
+                    y.fill(0.0);
+                    matvec::add_row_times(x, w, y);
+                }
+                Orientation::OutIn => matvec::times_column(w, x, y),
+            }
         } else {
             let x = Mat::new(x, rows, inputs);
-            let out = MatMut::new(y, rows, outputs);
-            gemm(out, x, Mat::new(w, inputs, outputs), 1.0, Write::Replace, Threads::Pool);
+            let out = MatMut::strided(&mut y[linear.column..], rows, outputs, stride);
+            gemm(out, x, linear.matrix(w), 1.0, Write::Replace, Threads::Pool);
         }
-        let Some(adapter) = linear.adapter else { return };
-        let (a, b) = (self.values(adapter.a), self.values(adapter.b));
+        let Some(adapter) = linear.adapter.filter(|_| self.adapted) else { return };
+        let (a, b) = (model.values(adapter.a), model.values(adapter.b));
         let mut product = vec![0.0; rows * adapter.rank];
         let a = Mat::new(a, adapter.rank, inputs);
         let out = MatMut::new(&mut product, rows, adapter.rank);
         gemm(out, Mat::new(x, rows, inputs), a.t(), 1.0, Write::Replace, Threads::One);
         let product = Mat::new(&product, rows, adapter.rank);
         let b = Mat::new(b, outputs, adapter.rank);
-        gemm(MatMut::new(y, rows, outputs), product, b.t(), adapter.scale, Write::Add, Threads::One);
+        let out = MatMut::strided(&mut y[linear.column..], rows, outputs, stride);
+        gemm(out, product, b.t(), adapter.scale, Write::Add, Threads::One);
     }
 }
 
 /// `x += y + bias`, row by row.
-fn add_in_place(x: &mut [f32], y: &[f32], bias: &[f32]) {
-    for (x, y) in x.chunks_mut(bias.len()).zip(y.chunks(bias.len())) {
+fn add_in_place(x: &mut [f32], y: &[f32], width: usize, bias: Option<&[f32]>) {
+    for (x, y) in x.chunks_mut(width).zip(y.chunks(width)) {
         elementwise::accumulate_row(x, y);
-        elementwise::accumulate_row(x, bias);
+        if let Some(bias) = bias {
+            elementwise::accumulate_row(x, bias);
+        }
     }
 }

@@ -42,7 +42,7 @@ impl Model {
         let pass = Pass { rows: batch.ids.len(), sequences: &sequences, dropout: None };
         work.reserve(self, pass.rows, false);
         let last = self.forward(batch, &pass, work, false);
-        let residual = &work.residual[last][..pass.rows * self.config.n_embd];
+        let residual = &work.residual[last][..pass.rows * self.architecture.width];
         self.head_loss(residual, &batch.targets, &mut work.head, None)
     }
 }

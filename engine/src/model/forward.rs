@@ -2,9 +2,9 @@
 
 use super::linear::AdapterBuffers;
 use super::workspace::{BlockActivations, Scratch, Workspace};
-use super::{Batch, Block, Linear, Model, ModelError, Norm};
+use super::{Batch, Block, Linear, Model, ModelError};
 use crate::kernels::attention::Shape;
-use crate::kernels::layernorm::{self, Statistics};
+use crate::kernels::rope::{self, Angles, Turn};
 use crate::kernels::{activation, elementwise, rows_per_task};
 use crate::rng::{Dropout, Stream};
 use rayon::prelude::*;
@@ -31,61 +31,68 @@ pub(crate) struct Pass<'a> {
 impl Pass<'_> {
     pub fn dropout(&self, model: &Model, block: usize, site: Site) -> Option<Dropout> {
         let (p, place) = match site {
-            Site::Attention => (model.config.attn_pdrop, 0),
-            Site::AfterAttention => (model.config.resid_pdrop, 1),
-            Site::AfterFeedForward => (model.config.resid_pdrop, 2),
+            Site::Attention => (model.architecture.dropout.attention, 0),
+            Site::AfterAttention => (model.architecture.dropout.residual, 1),
+            Site::AfterFeedForward => (model.architecture.dropout.residual, 2),
             Site::Adapter(linear) => (model.lora.as_ref().map_or(0.0, |lora| lora.dropout), 3 + linear),
         };
         Dropout::new(p, self.dropout?.child((1 + block as u64) * 16 + place as u64))
     }
 
     pub fn embedding_dropout(&self, model: &Model) -> Option<Dropout> {
-        Dropout::new(model.config.embd_pdrop, self.dropout?.child(0))
+        Dropout::new(model.architecture.dropout.embedding, self.dropout?.child(0))
     }
 
     pub fn attention<'a>(&'a self, model: &Model, block: usize) -> Shape<'a> {
         Shape {
             sequences: self.sequences,
-            heads: model.config.n_head,
-            head_width: model.config.head_width(),
-            scale: model.config.attention_scale(),
+            heads: model.architecture.heads,
+            kv_heads: model.architecture.kv_heads,
+            head_width: model.architecture.head_width,
+            scale: model.architecture.attention_scale,
             dropout: self.dropout(model, block, Site::Attention),
         }
     }
 }
 
+/// The position of each row of a batch, and the angles by which positions rotate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Positions<'a> {
+    pub rows: &'a [usize],
+    pub angles: &'a Angles,
+}
+
 impl Model {
     /// Runs all blocks. With `keep`, the workspace holds every block's activations afterwards, and the
-    /// residual stream after the last block is in `residual[n_layer]`; without, it is in the returned index.
+    /// residual stream after the last block is in the last of `residual`; without, it is in the returned index.
     pub(crate) fn forward(&self, batch: &Batch, pass: &Pass<'_>, work: &mut Workspace, keep: bool) -> usize {
-        let width = self.config.n_embd;
-        let values = pass.rows * width;
-        self.embed(batch, pass, &mut work.residual[0][..values]);
+        let values = pass.rows * self.architecture.width;
+        work.place(self, &batch.lengths);
+        self.embed(batch, &work.positions, pass, &mut work.residual[0][..values]);
+        let positions = Positions { rows: &work.positions, angles: &work.angles };
         let mut current = 0;
         for (i, block) in self.layout.blocks.iter().enumerate() {
             let next = if keep { i + 1 } else { 1 - current };
             let acts = &mut work.blocks[if keep { i } else { 0 }];
             if let Ok([x, out]) = work.residual.get_disjoint_mut([current, next]) {
-                self.block(i, block, pass, &x[..values], acts, &mut work.scratch, &mut out[..values]);
+                let (x, out) = (&x[..values], &mut out[..values]);
+                self.block(i, block, pass, positions, x, acts, &mut work.scratch, out);
             }
             current = next;
         }
         current
     }
 
-    /// Token plus position embeddings, with dropout.
-    fn embed(&self, batch: &Batch, pass: &Pass<'_>, out: &mut [f32]) {
-        let width = self.config.n_embd;
-        let (wte, wpe) = (self.values(self.layout.wte), self.values(self.layout.wpe));
-        let positions: Vec<usize> = batch.lengths.iter().flat_map(|&length| 0..length).collect();
+    /// Token embeddings, plus those of positions where there are any, with dropout.
+    fn embed(&self, batch: &Batch, positions: &[usize], pass: &Pass<'_>, out: &mut [f32]) {
+        let width = self.architecture.width;
         let rows = rows_per_task(width);
         out.par_chunks_mut(rows * width)
             .zip(batch.ids.par_chunks(rows))
             .zip(positions.par_chunks(rows))
             .for_each(|((out, ids), positions)| {
                 for ((out, &id), &position) in out.chunks_mut(width).zip(ids).zip(positions) {
-                    let token = &wte[id as usize * width..][..width];
-                    elementwise::add_row(out, token, &wpe[position * width..][..width]);
+                    self.embed_row(id, position, out);
                 }
             });
         if let Some(dropout) = pass.embedding_dropout(self) {
@@ -93,9 +100,35 @@ impl Model {
         }
     }
 
-    pub(crate) fn normalise(&self, norm: Norm, x: &[f32], out: &mut [f32], statistics: &mut [Statistics]) {
-        let (weight, bias) = (self.values(norm.weight), self.values(norm.bias));
-        layernorm::forward(x, weight, bias, self.config.layer_norm_epsilon, out, statistics);
+    /// One token's row of the residual stream before the first block.
+    pub(crate) fn embed_row(&self, id: u32, position: usize, out: &mut [f32]) {
+        let row = |table, row: usize| &self.values(table)[row * out.len()..][..out.len()];
+        let token = row(self.layout.token_embedding, id as usize);
+        match self.layout.position_embedding {
+            Some(table) => {
+                let position = row(table, position);
+                elementwise::add_row(out, token, position);
+            }
+            None => out.copy_from_slice(token),
+        }
+    }
+
+    /// Rotates the queries and keys of `qkv`, where the model does so.
+    pub(crate) fn rotate(&self, qkv: &mut [f32], positions: Positions<'_>, turn: Turn) {
+        let a = &self.architecture;
+        if a.rotary.is_some() {
+            let heads = a.heads + a.kv_heads;
+            rope::rotate(qkv, a.qkv_width(), heads, positions.rows, positions.angles, turn);
+        }
+    }
+
+    /// Adds the biases of layers that lie side by side in `y`.
+    pub(crate) fn add_biases(&self, linears: &[Linear], y: &mut [f32], stride: usize) {
+        for linear in linears {
+            if let Some(bias) = self.bias(linear) {
+                elementwise::add_bias(y, stride, linear.column, bias);
+            }
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one call site; a struct would only rename them")]
@@ -104,42 +137,48 @@ impl Model {
         index: usize,
         block: &Block,
         pass: &Pass<'_>,
+        positions: Positions<'_>,
         x: &[f32],
         acts: &mut BlockActivations,
         scratch: &mut Scratch,
         out: &mut [f32],
     ) {
-        let (rows, d, f) = (pass.rows, self.config.n_embd, self.config.inner());
+        let a = &self.architecture;
+        let (rows, d, f) = (pass.rows, a.width, a.inner);
         let Scratch { narrow, wide, statistics, adapter_input, low_rank } = scratch;
         let (narrow, statistics) = (&mut narrow[..rows * d], &mut statistics[..rows]);
-        let qkv = &mut acts.qkv[..rows * 3 * d];
-        let attention = &mut acts.attention[..rows * d];
+        let qkv = &mut acts.qkv[..rows * a.qkv_width()];
+        let attention = &mut acts.attention[..rows * a.attention_width()];
         let middle = &mut acts.middle[..rows * d];
-        let inner = &mut acts.inner[..rows * f];
+        let inner = &mut acts.inner[..rows * a.mlp_width()];
         let mut products = acts.low_rank.iter_mut().enumerate();
-        let mut linear = |linear: &Linear, x: &[f32], y: &mut [f32]| {
+        let mut linear = |linear: &Linear, x: &[f32], y: &mut [f32], stride: usize| {
             let Some((i, product)) = products.next() else { return };
             let dropout = pass.dropout(self, index, Site::Adapter(i));
-            let buffers =
-                AdapterBuffers { product, gradient: &mut *low_rank, input: &mut *adapter_input, dropout };
-            self.linear(linear, x, y, buffers);
+            let buffers = AdapterBuffers { product, gradient: low_rank, input: adapter_input, dropout };
+            self.linear(linear, x, y, stride, buffers);
         };
 
-        self.normalise(block.ln_1, x, narrow, statistics);
-        linear(&block.c_attn, narrow, qkv);
-        elementwise::add_bias(qkv, self.values(block.c_attn.bias));
+        self.normalise(block.norm_1, x, narrow, statistics);
+        for part in &block.attention_in {
+            linear(part, narrow, qkv, a.qkv_width());
+        }
+        self.add_biases(&block.attention_in, qkv, a.qkv_width());
+        self.rotate(qkv, positions, Turn::Forward);
         pass.attention(self, index).forward(qkv, attention);
-        linear(&block.attn_proj, attention, narrow);
+        linear(&block.attention_out, attention, narrow, d);
         let dropout = pass.dropout(self, index, Site::AfterAttention);
-        elementwise::residual(middle, x, narrow, self.values(block.attn_proj.bias), dropout);
+        elementwise::residual(middle, x, narrow, d, self.bias(&block.attention_out), dropout);
 
-        self.normalise(block.ln_2, middle, narrow, statistics);
-        linear(&block.c_fc, narrow, inner);
+        self.normalise(block.norm_2, middle, narrow, statistics);
+        for part in &block.mlp_in {
+            linear(part, narrow, inner, a.mlp_width());
+        }
         let active = &mut wide[..rows * f];
-        activation::forward(self.activation(), inner, self.values(block.c_fc.bias), active);
-        linear(&block.mlp_proj, active, narrow);
+        activation::forward(a.activation, inner, &self.biases(&block.mlp_in), active, f);
+        linear(&block.mlp_out, active, narrow, d);
         let dropout = pass.dropout(self, index, Site::AfterFeedForward);
-        elementwise::residual(out, middle, narrow, self.values(block.mlp_proj.bias), dropout);
+        elementwise::residual(out, middle, narrow, d, self.bias(&block.mlp_out), dropout);
     }
 
     /// Logits of every position of one sequence `[ids.len(), vocab]`, without dropout: for checks and for
@@ -154,11 +193,11 @@ impl Model {
             let sequences = batch.sequences();
             let pass = Pass { rows: ids.len(), sequences: &sequences, dropout: None };
             let last = self.forward(&batch, &pass, &mut work, false);
-            let mut logits = vec![0.0; ids.len() * self.config.vocab_size];
-            let values = ids.len() * self.config.n_embd;
+            let mut logits = vec![0.0; ids.len() * self.architecture.vocab];
+            let values = ids.len() * self.architecture.width;
             let Scratch { narrow, statistics, .. } = &mut work.scratch;
             self.normalise(
-                self.layout.ln_f,
+                self.layout.last_norm,
                 &work.residual[last][..values],
                 &mut narrow[..values],
                 &mut statistics[..ids.len()],

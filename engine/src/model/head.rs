@@ -1,4 +1,4 @@
-//! The last layer norm, the projection to the vocabulary and the loss, for the predicted rows only.
+//! The last norm, the projection to the vocabulary and the loss, for the predicted rows only.
 //!
 //! Rows are handled in pieces, so that logits of all tokens never exist at once, and rows whose target is
 //! ignored cost nothing.
@@ -6,13 +6,13 @@
 use super::gradients::Gradients;
 use super::workspace::{HeadScratch, head_rows};
 use super::{IGNORE, LossSum, Model};
+use crate::kernels::cross_entropy::cross_entropy;
 use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
-use crate::kernels::{cross_entropy::cross_entropy, layernorm};
 
 impl Model {
     /// `logits [rows, vocab] = x [rows, width] · headᵀ`.
     pub(crate) fn project(&self, x: &[f32], logits: &mut [f32]) {
-        let (d, v) = (self.config.n_embd, self.config.vocab_size);
+        let (d, v) = (self.architecture.width, self.architecture.vocab);
         let rows = x.len() / d;
         let head = Mat::new(self.values(self.layout.head), v, d);
         gemm(
@@ -34,8 +34,8 @@ impl Model {
         scratch: &mut HeadScratch,
         mut backward: Option<(&mut Gradients, &mut [f32])>,
     ) -> LossSum {
-        let (d, v) = (self.config.n_embd, self.config.vocab_size);
-        let norm = self.layout.ln_f;
+        let (d, v) = (self.architecture.width, self.architecture.vocab);
+        let norm = self.layout.last_norm;
         let predicted: Vec<usize> = (0..targets.len()).filter(|&row| targets[row] != IGNORE).collect();
         if let Some((_, dx)) = &mut backward {
             dx.fill(0.0);
@@ -63,12 +63,9 @@ impl Model {
             let dnormed = &mut scratch.hidden[..n * d];
             let head = Mat::new(self.values(self.layout.head), v, d);
             gemm(MatMut::new(dnormed, n, d), logits, head, 1.0, Write::Replace, Threads::Pool);
-            if let Some((dw, db)) = gradients.pair(norm.weight, norm.bias) {
-                layernorm::backward_parameters(x, dnormed, statistics, dw, db);
-            }
             let dresidual = &mut scratch.gradient[..n * d];
             dresidual.fill(0.0);
-            layernorm::backward(x, dnormed, self.values(norm.weight), statistics, dresidual);
+            self.normalise_backward(norm, x, dnormed, statistics, dresidual, gradients);
             for (from, &row) in dresidual.chunks(d).zip(rows) {
                 dx[row * d..][..d].copy_from_slice(from);
             }

@@ -1,9 +1,10 @@
 //! A dense layer with its adapter: `y = x W + scale · dropout(x) Aᵀ Bᵀ`, forward and backward.
 //!
-//! The bias is added by whoever uses `y` next, in the same pass over memory.
+//! Layers that read the same rows write columns of one buffer, side by side. The bias is added by whoever uses `y`
+//! next, in the same pass over memory.
 
 use super::gradients::Gradients;
-use super::{Linear, Model};
+use super::{Linear, Model, Orientation};
 use crate::kernels::elementwise;
 use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
 use crate::rng::Dropout;
@@ -11,22 +12,38 @@ use crate::rng::Dropout;
 /// Buffers that a pass through one dense layer needs for its adapter.
 pub(crate) struct AdapterBuffers<'a> {
     /// `[rows, rank]`: the low-rank product, written forward and read backward.
-    pub product: &'a mut Vec<f32>,
+    pub product: &'a mut [f32],
     /// `[rows, rank]`: its gradient.
-    pub gradient: &'a mut Vec<f32>,
+    pub gradient: &'a mut [f32],
     /// `[rows, inputs]`: the input with dropout, or its gradient.
-    pub input: &'a mut Vec<f32>,
+    pub input: &'a mut [f32],
     pub dropout: Option<Dropout>,
 }
 
+/// The columns of a layer in a buffer whose rows are `stride` apart.
+fn columns<'a>(linear: &Linear, y: &'a [f32], rows: usize, stride: usize) -> Mat<'a> {
+    Mat::strided(&y[linear.column..], rows, linear.outputs, stride)
+}
+
+fn columns_mut<'a>(linear: &Linear, y: &'a mut [f32], rows: usize, stride: usize) -> MatMut<'a> {
+    MatMut::strided(&mut y[linear.column..], rows, linear.outputs, stride)
+}
+
 impl Model {
-    /// `y [rows, outputs] = x W` and the adapter's share.
-    pub(crate) fn linear(&self, linear: &Linear, x: &[f32], y: &mut [f32], buffers: AdapterBuffers<'_>) {
+    /// The layer's columns of `y [rows, stride] = x W` and the adapter's share.
+    pub(crate) fn linear(
+        &self,
+        linear: &Linear,
+        x: &[f32],
+        y: &mut [f32],
+        stride: usize,
+        buffers: AdapterBuffers<'_>,
+    ) {
         let (inputs, outputs) = (linear.inputs, linear.outputs);
         let rows = x.len() / inputs;
-        let w = Mat::new(self.values(linear.weight), inputs, outputs);
+        let w = linear.matrix(self.values(linear.weight));
         let x_mat = Mat::new(x, rows, inputs);
-        gemm(MatMut::new(y, rows, outputs), x_mat, w, 1.0, Write::Replace, Threads::Pool);
+        gemm(columns_mut(linear, y, rows, stride), x_mat, w, 1.0, Write::Replace, Threads::Pool);
         let Some(adapter) = linear.adapter else { return };
         let a = Mat::new(self.values(adapter.a), adapter.rank, inputs);
         let b = Mat::new(self.values(adapter.b), outputs, adapter.rank);
@@ -42,7 +59,8 @@ impl Model {
         let out = MatMut::new(product, rows, adapter.rank);
         gemm(out, Mat::new(x, rows, inputs), a.t(), 1.0, Write::Replace, Threads::Pool);
         let product = Mat::new(product, rows, adapter.rank);
-        gemm(MatMut::new(y, rows, outputs), product, b.t(), adapter.scale, Write::Add, Threads::Pool);
+        let out = columns_mut(linear, y, rows, stride);
+        gemm(out, product, b.t(), adapter.scale, Write::Add, Threads::Pool);
     }
 
     /// Adds the gradients of the layer's trainable weights, and leaves the low-rank product's gradient for
@@ -52,18 +70,23 @@ impl Model {
         linear: &Linear,
         x: &[f32],
         dy: &[f32],
+        stride: usize,
         gradients: &mut Gradients,
         buffers: AdapterBuffers<'_>,
     ) {
         let (inputs, outputs) = (linear.inputs, linear.outputs);
         let rows = x.len() / inputs;
-        let dy_mat = Mat::new(dy, rows, outputs);
+        let dy_mat = columns(linear, dy, rows, stride);
         if let Some(dw) = gradients.get(linear.weight) {
             let x = Mat::new(x, rows, inputs);
-            gemm(MatMut::new(dw, inputs, outputs), x.t(), dy_mat, 1.0, Write::Add, Threads::Pool);
+            let (out, a, b) = match linear.orientation {
+                Orientation::InOut => (MatMut::new(dw, inputs, outputs), x.t(), dy_mat),
+                Orientation::OutIn => (MatMut::new(dw, outputs, inputs), dy_mat.t(), x),
+            };
+            gemm(out, a, b, 1.0, Write::Add, Threads::Pool);
         }
-        if let Some(db) = gradients.get(linear.bias) {
-            elementwise::add_column_sums(dy, db);
+        if let Some(db) = linear.bias.and_then(|bias| gradients.get(bias)) {
+            elementwise::add_column_sums(dy, stride, linear.column, db);
         }
         let Some(adapter) = linear.adapter else { return };
         let (rank, scale) = (adapter.rank, adapter.scale);
@@ -89,19 +112,21 @@ impl Model {
         }
     }
 
-    /// `dx [rows, inputs]`: the gradient through the layer, after [`Model::linear_weights`].
+    /// Writes or adds the gradient through the layer to `dx [rows, inputs]`, after [`Model::linear_weights`].
     pub(crate) fn linear_input(
         &self,
         linear: &Linear,
         dy: &[f32],
+        stride: usize,
         dx: &mut [f32],
+        write: Write,
         buffers: AdapterBuffers<'_>,
     ) {
-        let (inputs, outputs) = (linear.inputs, linear.outputs);
-        let rows = dy.len() / outputs;
-        let w = Mat::new(self.values(linear.weight), inputs, outputs);
-        let dy = Mat::new(dy, rows, outputs);
-        gemm(MatMut::new(dx, rows, inputs), dy, w.t(), 1.0, Write::Replace, Threads::Pool);
+        let inputs = linear.inputs;
+        let rows = dy.len() / stride;
+        let w = linear.matrix(self.values(linear.weight));
+        let dy = columns(linear, dy, rows, stride);
+        gemm(MatMut::new(dx, rows, inputs), dy, w.t(), 1.0, write, Threads::Pool);
         let Some(adapter) = linear.adapter else { return };
         let a = Mat::new(self.values(adapter.a), adapter.rank, inputs);
         let dproduct = Mat::new(&buffers.gradient[..rows * adapter.rank], rows, adapter.rank);

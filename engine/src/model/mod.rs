@@ -1,6 +1,7 @@
-//! A GPT-2 model: its weights, how it is made, and the passes over it.
+//! A model of any family: its weights, how it is made, and the passes over it.
 //!
-//! The passes live in files of their own: `forward` and `backward` for training, `cached` for generation.
+//! The passes live in files of their own: `forward` and `backward` for training, `cached` for generation. They know no
+//! family, only an [`Architecture`] and a layout; `plan` makes the layout.
 //! Not for files (the checkpoint reader hands in tensors) and not for updating weights (the trainer does).
 
 mod backward;
@@ -11,7 +12,9 @@ mod forward;
 mod gradients;
 mod head;
 mod linear;
+mod norm;
 mod parameters;
+mod plan;
 mod workspace;
 
 pub use batch::{Batch, IGNORE, LossSum};
@@ -19,10 +22,11 @@ pub use cached::KvCache;
 pub(crate) use forward::Pass;
 pub(crate) use gradients::Gradients;
 pub use parameters::Parameter;
-pub(crate) use parameters::{Adapter, Block, Layout, Linear, Norm, ParameterId, Start};
-pub(crate) use workspace::{Workspace, head_rows};
+pub(crate) use parameters::{Adapter, Block, Layout, Linear, Norm, Orientation, ParameterId, Start};
+pub(crate) use plan::{canonical_name, plan};
+pub(crate) use workspace::{Workspace, head_rows, largest_group};
 
-use crate::config::{Activation, ConfigError, Gpt2Config};
+use crate::config::{Architecture, ConfigError, ModelConfig};
 use crate::lora::LoraConfig;
 use crate::rng::Stream;
 use crate::tensor::TensorMap;
@@ -38,10 +42,8 @@ pub enum ModelError {
     WrongShape { name: String, expected: Vec<usize>, found: Vec<usize> },
     #[error("the weights hold a tensor {name} that config.json does not describe; is it of another model?")]
     UnexpectedTensor { name: String },
-    #[error(
-        "lora_target_modules: there is no module {module}; choose from c_attn, attn.c_proj, c_fc, mlp.c_proj, c_proj"
-    )]
-    UnknownModule { module: String },
+    #[error("lora_target_modules: this model has no module {module}; choose from {known}, or all-linear")]
+    UnknownModule { module: String, known: String },
     #[error("lora: {field} is {value}, but must be {must}")]
     LoraBounds { field: &'static str, value: String, must: &'static str },
     #[error("the model has an adapter already; merge it first")]
@@ -62,14 +64,16 @@ pub enum ModelError {
     MalformedBatch { tokens: usize, targets: usize, lengths: usize },
 }
 
-/// A GPT-2 model with all its weights in f32, and possibly a LoRA adapter.
+/// A model with all its weights in f32, and possibly a LoRA adapter.
 #[derive(Debug, Clone)]
 pub struct Model {
-    pub(crate) config: Gpt2Config,
+    config: ModelConfig,
+    pub(crate) architecture: Architecture,
     pub(crate) layout: Layout,
+    /// The base model's, then the adapter's.
     pub(crate) parameters: Vec<Parameter>,
+    base_len: usize,
     pub(crate) lora: Option<LoraConfig>,
-    activation: Activation,
 }
 
 /// Runs work inside the rayon pool, so that its many small parallel regions need not enter it one by one.
@@ -78,16 +82,16 @@ pub(crate) fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
 }
 
 /// Names and shapes of the weights that a configuration asks for, a tied head not repeated.
-pub fn expected_tensors(config: &Gpt2Config) -> Vec<(String, Vec<usize>)> {
-    parameters::plan(config).1.into_iter().map(|wanted| (wanted.name, wanted.shape)).collect()
+pub fn expected_tensors(config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
+    plan(config).1.into_iter().map(|wanted| (wanted.name, wanted.shape)).collect()
 }
 
 impl Model {
     /// A new model with random weights; the same seed gives the same weights.
-    pub fn init(config: Gpt2Config, seed: u64) -> Result<Self, ModelError> {
-        config.validate()?;
-        let activation = config.activation()?;
-        let (layout, wanted) = parameters::plan(&config);
+    pub fn init(config: impl Into<ModelConfig>, seed: u64) -> Result<Self, ModelError> {
+        let config = config.into();
+        let architecture = config.architecture()?;
+        let (layout, wanted) = plan(&config);
         let stream = Stream::new(seed);
         let fill = |(i, w): (usize, parameters::Wanted)| {
             let count = w.shape.iter().product();
@@ -100,34 +104,29 @@ impl Model {
             };
             Parameter { name: w.name, shape: w.shape, values, trainable: true }
         };
-        let parameters = wanted.into_iter().enumerate().map(fill).collect();
-        Ok(Self { config, layout, parameters, lora: None, activation })
+        let parameters: Vec<Parameter> = wanted.into_iter().enumerate().map(fill).collect();
+        Ok(Self { config, architecture, layout, base_len: parameters.len(), parameters, lora: None })
     }
 
-    /// A model with given weights. Names may lack the `transformer.` prefix, and mask buffers
-    /// (`attn.bias`, `attn.masked_bias`), which old files carry, are passed over.
-    pub fn from_tensors(config: Gpt2Config, tensors: TensorMap) -> Result<Self, ModelError> {
-        config.validate()?;
-        let activation = config.activation()?;
-        let (layout, wanted) = parameters::plan(&config);
+    /// A model with given weights. Names may lack the prefix (`transformer.` or `model.`), and buffers that old files
+    /// carry beside the weights are passed over.
+    pub fn from_tensors(config: impl Into<ModelConfig>, tensors: TensorMap) -> Result<Self, ModelError> {
+        let config = config.into();
+        let architecture = config.architecture()?;
+        let (layout, wanted) = plan(&config);
         let mut tensors: TensorMap = tensors
             .into_iter()
-            .filter(|(name, _)| !name.ends_with(".attn.bias") && !name.ends_with(".attn.masked_bias"))
-            .map(|(name, tensor)| match name.starts_with("transformer.") || name.starts_with("lm_head.") {
-                true => (name, tensor),
-                false => (format!("transformer.{name}"), tensor),
-            })
+            .filter_map(|(name, tensor)| Some((canonical_name(&config, name)?, tensor)))
             .collect();
-        if config.tie_word_embeddings {
-            tensors.remove("lm_head.weight");
-        }
         let mut parameters = Vec::with_capacity(wanted.len());
         for w in wanted {
             parameters.push(take(&mut tensors, w.name, w.shape)?);
         }
         match tensors.into_keys().next() {
             Some(name) => Err(ModelError::UnexpectedTensor { name }),
-            None => Ok(Self { config, layout, parameters, lora: None, activation }),
+            None => {
+                Ok(Self { config, architecture, layout, base_len: parameters.len(), parameters, lora: None })
+            }
         }
     }
 
@@ -146,7 +145,7 @@ impl Model {
         self.parameters.iter().filter(|p| p.trainable).map(|p| p.values.len()).sum()
     }
 
-    pub fn config(&self) -> &Gpt2Config {
+    pub fn config(&self) -> &ModelConfig {
         &self.config
     }
 
@@ -160,15 +159,19 @@ impl Model {
         &self.parameters[id.0].values
     }
 
-    pub(crate) fn activation(&self) -> Activation {
-        self.activation
+    /// The values of a bias, where there is one.
+    pub(crate) fn bias(&self, linear: &Linear) -> Option<&[f32]> {
+        linear.bias.map(|id| self.values(id))
+    }
+
+    /// The biases of layers that lie side by side; empty where there are none.
+    pub(crate) fn biases(&self, linears: &[Linear]) -> Vec<&[f32]> {
+        linears.iter().map(|linear| self.bias(linear).unwrap_or_default()).collect()
     }
 
     /// Number of entries of `parameters` that are the base model's; the adapter's follow them.
     pub(crate) fn base_len(&self) -> usize {
-        // Scale and shift of 2 norms, weight and bias of 4 dense layers; 2 embeddings, the last norm.
-        let head = usize::from(!self.config.tie_word_embeddings);
-        4 + 12 * self.config.n_layer + head
+        self.base_len
     }
 
     fn base(&self) -> &[Parameter] {
@@ -194,6 +197,7 @@ pub(crate) fn take(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Gpt2Config;
     use crate::tensor::Tensor;
 
     fn small(tied: bool) -> Gpt2Config {

@@ -3,7 +3,7 @@
 //! Flat, because loading, saving, clipping and the optimizer are loops over all weights; the map gives the
 //! forward and backward passes their names.
 
-use crate::config::Gpt2Config;
+use crate::kernels::gemm::Mat;
 
 /// Position of a weight tensor in the model's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,27 +21,51 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// Matrices decay, biases and layer norms do not: the groups of `transformers.Trainer`.
+    /// Matrices decay, biases and norms do not: the groups of `transformers.Trainer`.
     pub fn decays(&self) -> bool {
         self.shape.len() >= 2
     }
 }
 
-/// Scale and shift of a layer norm.
+/// Scale and shift of a layer norm; without a shift, the scale of a norm by the root mean square.
 #[derive(Debug, Clone, Copy)]
 pub struct Norm {
     pub weight: ParameterId,
-    pub bias: ParameterId,
+    pub bias: Option<ParameterId>,
 }
 
-/// A dense layer `y = x W + b` with GPT-2's `W [inputs, outputs]`, and its adapter if it has one.
+/// How a dense layer's weights lie in their file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Orientation {
+    /// `[inputs, outputs]`: GPT-2's `Conv1D`.
+    InOut,
+    /// `[outputs, inputs]`: PyTorch's `Linear`.
+    OutIn,
+}
+
+/// A dense layer `y = x W + b`, and its adapter if it has one.
 #[derive(Debug, Clone, Copy)]
 pub struct Linear {
+    /// Its path in the block, such as `attn.c_attn`.
+    pub module: &'static str,
     pub weight: ParameterId,
-    pub bias: ParameterId,
+    pub bias: Option<ParameterId>,
     pub inputs: usize,
     pub outputs: usize,
+    pub orientation: Orientation,
+    /// First column of its outputs in the buffer that it shares with its neighbours.
+    pub column: usize,
     pub adapter: Option<Adapter>,
+}
+
+impl Linear {
+    /// The weights as `W [inputs, outputs]`.
+    pub fn matrix<'a>(&self, values: &'a [f32]) -> Mat<'a> {
+        match self.orientation {
+            Orientation::InOut => Mat::new(values, self.inputs, self.outputs),
+            Orientation::OutIn => Mat::new(values, self.outputs, self.inputs).t(),
+        }
+    }
 }
 
 /// A low-rank update `y += scale · dropout(x) Aᵀ Bᵀ` with PEFT's `A [rank, inputs]`, `B [outputs, rank]`.
@@ -54,53 +78,76 @@ pub struct Adapter {
 }
 
 /// One transformer block.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Block {
-    pub ln_1: Norm,
-    pub c_attn: Linear,
-    pub attn_proj: Linear,
-    pub ln_2: Norm,
-    pub c_fc: Linear,
-    pub mlp_proj: Linear,
+    pub norm_1: Norm,
+    /// From the residual stream to queries, keys and values, side by side in one buffer.
+    pub attention_in: Vec<Linear>,
+    pub attention_out: Linear,
+    pub norm_2: Norm,
+    /// From the residual stream to what the activation reads, side by side in one buffer.
+    pub mlp_in: Vec<Linear>,
+    pub mlp_out: Linear,
+}
+
+/// Where the dense layers of a block stand in [`Block::linears`].
+#[derive(Debug, Clone, Copy)]
+pub struct Places {
+    pub attention_out: usize,
+    pub mlp_in: usize,
+    pub mlp_out: usize,
 }
 
 impl Block {
-    /// The dense layers with their module names, in the order of the forward pass.
-    pub fn linears(&self) -> [(&'static str, &Linear); 4] {
-        [
-            ("attn.c_attn", &self.c_attn),
-            ("attn.c_proj", &self.attn_proj),
-            ("mlp.c_fc", &self.c_fc),
-            ("mlp.c_proj", &self.mlp_proj),
-        ]
-    }
-
-    /// The block of the base model.
-    pub fn without_adapters(mut self) -> Self {
-        self.linears_mut().into_iter().for_each(|(_, linear)| linear.adapter = None);
-        self
+    /// The dense layers in the order of the forward pass.
+    pub fn linears(&self) -> impl Iterator<Item = &Linear> {
+        self.attention_in.iter().chain([&self.attention_out]).chain(&self.mlp_in).chain([&self.mlp_out])
     }
 
     /// As [`Block::linears`], to change.
-    pub fn linears_mut(&mut self) -> [(&'static str, &mut Linear); 4] {
-        [
-            ("attn.c_attn", &mut self.c_attn),
-            ("attn.c_proj", &mut self.attn_proj),
-            ("mlp.c_fc", &mut self.c_fc),
-            ("mlp.c_proj", &mut self.mlp_proj),
-        ]
+    pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
+        let Self { attention_in, attention_out, mlp_in, mlp_out, .. } = self;
+        attention_in.iter_mut().chain([attention_out]).chain(mlp_in).chain([mlp_out])
+    }
+
+    pub fn places(&self) -> Places {
+        let attention_out = self.attention_in.len();
+        let mlp_in = attention_out + 1;
+        Places { attention_out, mlp_in, mlp_out: mlp_in + self.mlp_in.len() }
     }
 }
 
 /// Which weight is which.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    pub wte: ParameterId,
-    pub wpe: ParameterId,
+    pub token_embedding: ParameterId,
+    /// Where positions are learned.
+    pub position_embedding: Option<ParameterId>,
+    /// Path of the list of blocks, such as `transformer.h`.
+    pub blocks_path: &'static str,
     pub blocks: Vec<Block>,
-    pub ln_f: Norm,
+    pub last_norm: Norm,
     /// `[vocab, width]`; the token embedding itself when the two are tied.
     pub head: ParameterId,
+}
+
+impl Layout {
+    /// The path of a dense layer, as PEFT knows it.
+    pub fn module_path(&self, block: usize, linear: &Linear) -> String {
+        format!("{}.{block}.{}", self.blocks_path, linear.module)
+    }
+
+    /// The last parts of the dense layers' paths, such as `c_attn`, each once.
+    pub fn module_names(&self) -> Vec<&'static str> {
+        let mut names: Vec<&'static str> = Vec::new();
+        for linear in self.blocks.iter().flat_map(Block::linears) {
+            let name = linear.module.rsplit('.').next().unwrap_or(linear.module);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
 }
 
 /// How a weight starts out when a model is trained from nothing.
@@ -116,52 +163,4 @@ pub struct Wanted {
     pub name: String,
     pub shape: Vec<usize>,
     pub start: Start,
-}
-
-/// Lists the weights of a configuration in the order of `transformers`' state dict, and maps them.
-///
-/// Starting values: Radford et al. 2019, as `transformers` does: normal with `initializer_range`, the two
-/// projections into the residual stream divided by `√(2 · layers)`.
-pub fn plan(config: &Gpt2Config) -> (Layout, Vec<Wanted>) {
-    let (d, f, v) = (config.n_embd, config.inner(), config.vocab_size);
-    let normal = Start::Normal(config.initializer_range);
-    let residual = Start::Normal(config.initializer_range / (2.0 * config.n_layer as f32).sqrt());
-    let mut wanted = Vec::new();
-    let mut add = |name: String, shape: Vec<usize>, start| {
-        wanted.push(Wanted { name, shape, start });
-        ParameterId(wanted.len() - 1)
-    };
-    let wte = add("transformer.wte.weight".into(), vec![v, d], normal);
-    let wpe = add("transformer.wpe.weight".into(), vec![config.n_positions, d], normal);
-    let mut blocks = Vec::with_capacity(config.n_layer);
-    for i in 0..config.n_layer {
-        let mut norm = |name: &str| Norm {
-            weight: add(format!("transformer.h.{i}.{name}.weight"), vec![d], Start::Constant(1.0)),
-            bias: add(format!("transformer.h.{i}.{name}.bias"), vec![d], Start::Constant(0.0)),
-        };
-        let ln_1 = norm("ln_1");
-        let ln_2 = norm("ln_2");
-        let mut linear = |name: &str, inputs, outputs, start| Linear {
-            weight: add(format!("transformer.h.{i}.{name}.weight"), vec![inputs, outputs], start),
-            bias: add(format!("transformer.h.{i}.{name}.bias"), vec![outputs], Start::Constant(0.0)),
-            inputs,
-            outputs,
-            adapter: None,
-        };
-        blocks.push(Block {
-            ln_1,
-            c_attn: linear("attn.c_attn", d, 3 * d, normal),
-            attn_proj: linear("attn.c_proj", d, d, residual),
-            ln_2,
-            c_fc: linear("mlp.c_fc", d, f, normal),
-            mlp_proj: linear("mlp.c_proj", f, d, residual),
-        });
-    }
-    let ln_f = Norm {
-        weight: add("transformer.ln_f.weight".into(), vec![d], Start::Constant(1.0)),
-        bias: add("transformer.ln_f.bias".into(), vec![d], Start::Constant(0.0)),
-    };
-    let head =
-        if config.tie_word_embeddings { wte } else { add("lm_head.weight".into(), vec![v, d], normal) };
-    (Layout { wte, wpe, blocks, ln_f, head }, wanted)
 }

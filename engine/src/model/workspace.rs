@@ -1,9 +1,10 @@
 //! The buffers of a pass: sized once for the largest batch seen, then used again.
 //!
-//! Layer norms' and activations' outputs are not kept; the backward pass makes them again from what is.
+//! Norms' and activations' outputs are not kept; the backward pass makes them again from what is.
 
-use super::Model;
+use super::{Block, Model};
 use crate::kernels::layernorm::Statistics;
+use crate::kernels::rope::Angles;
 
 /// Logits that exist at once, in values; the head works through its rows in pieces of this size.
 const LOGITS: usize = 1 << 24;
@@ -11,30 +12,30 @@ const LOGITS: usize = 1 << 24;
 /// What the backward pass of one block needs from its forward pass.
 #[derive(Debug, Default)]
 pub(crate) struct BlockActivations {
-    /// Queries, keys and values `[rows, 3 · width]`.
+    /// Queries, keys and values `[rows, qkv width]`, rotated by their positions where the model does so.
     pub qkv: Vec<f32>,
-    /// The heads' outputs `[rows, width]`.
+    /// The heads' outputs `[rows, attention width]`.
     pub attention: Vec<f32>,
     /// The residual stream after attention `[rows, width]`.
     pub middle: Vec<f32>,
-    /// The feed-forward block before its activation `[rows, inner]`.
+    /// What the activation reads `[rows, mlp width]`; the backward pass puts its gradient there.
     pub inner: Vec<f32>,
     /// For each dense layer with an adapter, its low-rank product `[rows, rank]`, in the order of
     /// `Block::linears`.
-    pub low_rank: [Vec<f32>; 4],
+    pub low_rank: Vec<Vec<f32>>,
 }
 
 /// Buffers that every block overwrites.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// `[rows, width]`
+    /// `[rows, max(width, attention width)]`
     pub narrow: Vec<f32>,
-    /// `[rows, max(inner, 3 · width)]`
+    /// `[rows, max(inner, qkv width)]`
     pub wide: Vec<f32>,
     pub statistics: Vec<Statistics>,
     /// An adapter's input with dropout, or the gradient to it.
     pub adapter_input: Vec<f32>,
-    /// `[rows, rank]`: gradient of the low-rank product.
+    /// `[rows, rank]` for each layer of the largest group: gradients of the low-rank products.
     pub low_rank: Vec<f32>,
 }
 
@@ -61,6 +62,15 @@ pub(crate) struct Workspace {
     /// The same with residual dropout applied.
     pub dropped: Vec<f32>,
     pub head: HeadScratch,
+    /// The position of each row of the batch.
+    pub positions: Vec<usize>,
+    /// For the longest sequence seen; none where positions are not rotated.
+    pub angles: Angles,
+}
+
+/// Most dense layers of a block that read the same rows.
+pub(crate) fn largest_group(blocks: &[Block]) -> usize {
+    blocks.iter().map(|block| block.attention_in.len().max(block.mlp_in.len())).max().unwrap_or(1)
 }
 
 /// Rows of logits the head handles at once.
@@ -78,49 +88,61 @@ fn grow<T: Clone + Default>(buffer: &mut Vec<T>, length: usize) {
 impl Workspace {
     /// Room for batches of `rows` tokens: with `keep`, for a forward and a backward pass.
     pub fn reserve(&mut self, model: &Model, rows: usize, keep: bool) {
-        let config = model.config();
-        let (d, f) = (config.n_embd, config.inner());
-        let blocks = if keep { config.n_layer } else { 1 };
-        let streams = if keep { config.n_layer + 1 } else { 2 };
+        let a = &model.architecture;
+        let (d, f) = (a.width, a.inner);
+        let blocks = if keep { a.layers } else { 1 };
+        let streams = if keep { a.layers + 1 } else { 2 };
         let rank = model.lora().map_or(0, |lora| lora.r);
         self.blocks.resize_with(blocks.max(self.blocks.len()), BlockActivations::default);
         self.residual.resize_with(streams.max(self.residual.len()), Vec::new);
         for stream in &mut self.residual[..streams] {
             grow(stream, rows * d);
         }
-        for (i, acts) in self.blocks[..blocks].iter_mut().enumerate() {
-            grow(&mut acts.qkv, rows * 3 * d);
-            grow(&mut acts.attention, rows * d);
+        for (acts, block) in self.blocks[..blocks].iter_mut().zip(&model.layout.blocks) {
+            grow(&mut acts.qkv, rows * a.qkv_width());
+            grow(&mut acts.attention, rows * a.attention_width());
             grow(&mut acts.middle, rows * d);
-            grow(&mut acts.inner, rows * f);
-            let linears = model.layout.blocks[i].linears();
-            for ((_, linear), low_rank) in linears.into_iter().zip(&mut acts.low_rank) {
+            grow(&mut acts.inner, rows * a.mlp_width());
+            acts.low_rank.resize_with(block.linears().count(), Vec::new);
+            for (linear, low_rank) in block.linears().zip(&mut acts.low_rank) {
                 if !keep || linear.adapter.is_some() {
                     grow(low_rank, rows * rank);
                 }
             }
         }
-        grow(&mut self.scratch.narrow, rows * d);
-        grow(&mut self.scratch.wide, rows * f.max(3 * d));
+        grow(&mut self.scratch.narrow, rows * d.max(a.attention_width()));
+        grow(&mut self.scratch.wide, rows * f.max(a.qkv_width()));
         grow(&mut self.scratch.statistics, rows);
         if keep {
             grow(&mut self.gradient, rows * d);
-            if config.resid_pdrop > 0.0 {
+            if a.dropout.residual > 0.0 {
                 grow(&mut self.dropped, rows * d);
             }
-            grow(&mut self.scratch.low_rank, rows * rank);
+            grow(&mut self.scratch.low_rank, rows * rank * largest_group(&model.layout.blocks));
             if model.lora().is_some_and(|lora| lora.dropout > 0.0) {
-                grow(&mut self.scratch.adapter_input, rows * f.max(d));
+                grow(&mut self.scratch.adapter_input, rows * f.max(d).max(a.attention_width()));
             }
         }
-        let piece = rows.min(head_rows(config.vocab_size));
+        let piece = rows.min(head_rows(a.vocab));
         grow(&mut self.head.residual, piece * d);
         grow(&mut self.head.normed, piece * d);
         grow(&mut self.head.statistics, piece);
-        grow(&mut self.head.logits, piece * config.vocab_size);
+        grow(&mut self.head.logits, piece * a.vocab);
         if keep {
             grow(&mut self.head.hidden, piece * d);
             grow(&mut self.head.gradient, piece * d);
+        }
+    }
+
+    /// Gives each row of the batch its position, and sees to it that the angles reach as far.
+    pub fn place(&mut self, model: &Model, lengths: &[usize]) {
+        self.positions.clear();
+        self.positions.extend(lengths.iter().flat_map(|&length| 0..length));
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        if let Some(rotary) = &model.architecture.rotary
+            && self.angles.positions() < longest
+        {
+            self.angles = Angles::new(&rotary.frequencies, rotary.factor, 0, longest);
         }
     }
 

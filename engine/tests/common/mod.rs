@@ -1,6 +1,6 @@
 //! Fixtures made by PyTorch: where the interpreter is, and how the files are read.
 
-use llm_tuner_engine::config::Gpt2Config;
+use llm_tuner_engine::files::huggingface;
 use llm_tuner_engine::model::{Batch, Model};
 use llm_tuner_engine::tensor::{Tensor, TensorMap};
 use serde::Deserialize;
@@ -67,6 +67,6 @@ pub fn read_tensors(path: &Path) -> TensorMap {
 }
 
 pub fn read_model(directory: &Path) -> Model {
-    let config: Gpt2Config = read_json(&directory.join("config.json"));
+    let config = huggingface::read_config(directory).unwrap();
     Model::from_tensors(config, read_tensors(&directory.join("model.safetensors"))).unwrap()
 }

@@ -22,15 +22,19 @@ torch.set_num_threads(1)
 
 def make_model(seed, **changes):
     """A model whose every weight, norms and biases included, is random: so that each gradient is telling."""
-    torch.manual_seed(seed)
     sizes = dict(vocab_size=53, n_positions=96, n_embd=24, n_layer=2, n_head=3, bos_token_id=0, eos_token_id=0)
     config = GPT2Config(**{**sizes, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, **changes})
-    model = GPT2LMHeadModel(config).eval()
+    return randomise(GPT2LMHeadModel(config), seed, "ln_")
+
+
+def randomise(model, seed, norm):
+    """Gives every weight a random value; those of norms, whose names hold `norm`, around 1."""
+    torch.manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            shift = 1.0 if "ln_" in name and name.endswith("weight") else 0.0
+            shift = 1.0 if norm in name and name.endswith("weight") else 0.0
             parameter.copy_(shift + 0.15 * torch.randn_like(parameter))
-    return model
+    return model.eval()
 
 
 def make_batch(seed, lengths, vocab, ignored):
@@ -66,9 +70,18 @@ def save(tensors, path):
     save_file({name: t.detach().clone().contiguous() for name, t in tensors.items()}, path, {"format": "pt"})
 
 
-def gradient_case(directory, seed, lengths, ignored=0.3, lora=None, **changes):
+def fixed(name):
+    """Whether a weight is spared by decay: those of norms, and biases."""
+    return name.endswith("bias") or "ln_" in name or "norm" in name
+
+
+def is_conv1d(model):
+    return model.config.model_type == "gpt2"
+
+
+def gradient_case(directory, seed, lengths, ignored=0.3, lora=None, model=None, **changes):
     directory.mkdir(parents=True)
-    model = make_model(seed, **changes)
+    model = model or make_model(seed, **changes)
     model.config.save_pretrained(directory)
     save(dict(model.named_parameters()), directory / "model.safetensors")
     batch = make_batch(seed, lengths, model.config.vocab_size, ignored)
@@ -78,7 +91,12 @@ def gradient_case(directory, seed, lengths, ignored=0.3, lora=None, **changes):
         model = get_peft_model(
             model,
             LoraConfig(
-                r=4, lora_alpha=10, lora_dropout=0.0, target_modules=lora, fan_in_fan_out=True, task_type="CAUSAL_LM"
+                r=4,
+                lora_alpha=10,
+                lora_dropout=0.0,
+                target_modules=lora,
+                fan_in_fan_out=is_conv1d(model),
+                task_type="CAUSAL_LM",
             ),
         ).eval()
         with torch.no_grad():
@@ -96,14 +114,14 @@ def gradient_case(directory, seed, lengths, ignored=0.3, lora=None, **changes):
     (directory / "case.json").write_text(json.dumps(case))
 
 
-def steps_case(directory, seed, optimizer, steps=8, accumulation=2):
+def steps_case(directory, seed, optimizer, steps=8, accumulation=2, model=None):
     """A short training run: optimizer, clipping, accumulation by tokens, warm-up and cosine."""
     directory.mkdir(parents=True)
-    model = make_model(seed)
+    model = model or make_model(seed)
     model.config.save_pretrained(directory)
     save(dict(model.named_parameters()), directory / "model.safetensors")
-    decay = [p for n, p in model.named_parameters() if not (n.endswith("bias") or "ln_" in n)]
-    rest = [p for n, p in model.named_parameters() if n.endswith("bias") or "ln_" in n]
+    decay = [p for n, p in model.named_parameters() if not fixed(n)]
+    rest = [p for n, p in model.named_parameters() if fixed(n)]
     groups = [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
     rate = {"adamw": 3e-3, "adam": 3e-3, "sgd": 0.5}[optimizer]
     kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}

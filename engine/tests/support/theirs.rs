@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use llm_tuner_engine::files::{huggingface, peft};
-use llm_tuner_engine::lora::LoraConfig;
 use llm_tuner_engine::model::{KvCache, Model};
 
 use super::python::python;
@@ -23,13 +22,7 @@ pub fn load(directory: &Path, base: Option<&Path>) -> Model {
     let mut model = Model::from_tensors(config, tensors).unwrap();
     if base.is_some() {
         let (adapter, tensors) = peft::read(directory).unwrap();
-        let lora = LoraConfig {
-            r: adapter.r as usize,
-            alpha: adapter.lora_alpha as f32,
-            dropout: 0.0,
-            target_modules: adapter.target_modules,
-        };
-        model.attach_lora(&lora, 0).unwrap();
+        model.attach_lora(&adapter.lora(), 0).unwrap();
         model.load_lora_tensors(tensors).unwrap();
     }
     model

@@ -2,7 +2,7 @@
 //! a second: `cargo run --release -p llm-tuner-engine --example products -- [threads]`. The shapes are those of GPT-2
 //! 124M at 1,024 tokens: forward, forward with a weight as torch lays it out, and a weight's gradient.
 
-use llm_tuner_engine::kernels::gemm::{Mat, MatMut, Threads, Write, gemm_on};
+use llm_tuner_engine::kernels::gemm::{Mat, MatMut, Threads, Write, gemm as product};
 use llm_tuner_engine::kernels::tier::Tier;
 use llm_tuner_engine::rng::Stream;
 use std::time::Instant;
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for _ in 0..ROUNDS {
                 for (tier, seconds) in tiers.iter().zip(&mut seconds) {
                     let start = Instant::now();
-                    gemm_on(*tier, MatMut::new(&mut out, m, n), a, b, 1.0, Write::Replace, Threads::Pool);
+                    product(*tier, MatMut::new(&mut out, m, n), a, b, 1.0, Write::Replace, Threads::Pool);
                     seconds.push(start.elapsed().as_secs_f64());
                 }
                 let start = Instant::now();

@@ -4,6 +4,7 @@
 
 use crate::config::ModelConfig;
 use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
+use crate::kernels::tier::Tier;
 use crate::model::{Adapter, Layout, Model, ModelError, Orientation, Parameter, ParameterId, plan, take};
 use crate::rng::Stream;
 use crate::tensor::{Tensor, TensorMap};
@@ -169,6 +170,8 @@ impl Model {
     /// Does nothing without an adapter.
     pub fn merge_lora(&mut self) {
         let base = self.base_len();
+        // What is written to a file is not rounded on the way.
+        let tier = Tier::best_f32();
         let adapters: Vec<Parameter> = self.parameters.drain(base..).collect();
         for block in &mut self.layout.blocks {
             for linear in block.linears_mut() {
@@ -180,7 +183,7 @@ impl Model {
                     Orientation::InOut => (MatMut::new(weight, linear.inputs, linear.outputs), a.t(), b.t()),
                     Orientation::OutIn => (MatMut::new(weight, linear.outputs, linear.inputs), b, a),
                 };
-                gemm(out, left, right, adapter.scale, Write::Add, Threads::Pool);
+                gemm(tier, out, left, right, adapter.scale, Write::Add, Threads::Pool);
             }
         }
         for parameter in &mut self.parameters {

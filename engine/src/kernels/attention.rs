@@ -5,6 +5,7 @@
 
 use super::gemm::{Mat, MatMut, Threads, Write, gemm};
 use super::softmax::{mask_row, masked_copy_row, softmax_backward_row, softmax_row};
+use super::tier::Tier;
 use crate::rng::Dropout;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -20,6 +21,7 @@ thread_local! {
 /// Attention over the packed projections of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape<'a> {
+    pub tier: Tier,
     /// First row and length of each sequence.
     pub sequences: &'a [(usize, usize)],
     pub heads: usize,
@@ -94,7 +96,9 @@ impl Shape<'_> {
             // SAFETY: inside `out` by `check`; sequences do not share rows and heads do not share columns.
             let out = unsafe { shared.block(start, head * hw, length, hw, d) };
             let dropout = self.dropout_of(start, head);
-            SCRATCH.with_borrow_mut(|scratch| forward_head(q, k, v, self.scale, dropout, out, scratch));
+            SCRATCH.with_borrow_mut(|scratch| {
+                forward_head(self.tier, q, k, v, self.scale, dropout, out, scratch)
+            });
         });
     }
 
@@ -118,7 +122,7 @@ impl Shape<'_> {
                 let write = if head == kv_head * group { Write::Replace } else { Write::Add };
                 let dropout = self.dropout_of(start, head);
                 SCRATCH.with_borrow_mut(|scratch| {
-                    backward_head(inputs, dout, self.scale, dropout, out, write, scratch);
+                    backward_head(self.tier, inputs, dout, self.scale, dropout, out, write, scratch);
                 });
             }
         });
@@ -138,6 +142,7 @@ type HeadDropout = Option<(Dropout, usize, usize)>;
 
 /// Attention of `q [n, width]` over `k`, `v [m, width]`; query `i` sees the keys up to `m − n + i`.
 pub fn forward_head(
+    tier: Tier,
     q: Mat<'_>,
     k: Mat<'_>,
     v: Mat<'_>,
@@ -154,21 +159,21 @@ pub fn forward_head(
             scratch.resize(n * seen, 0.0);
         }
         let p = &mut scratch[..n * seen];
-        probabilities(q.row_range(first, n), k.row_range(0, seen), scale, before + first, p);
+        probabilities(tier, q.row_range(first, n), k.row_range(0, seen), scale, before + first, p);
         if let Some((dropout, row, step)) = dropout {
             for (i, p) in p.chunks_mut(seen).enumerate() {
                 mask_row(p, dropout.row((row + (first + i) * step) as u64));
             }
         }
         let v = v.row_range(0, seen);
-        gemm(out.row_range(first, n), Mat::new(p, n, seen), v, 1.0, Write::Replace, Threads::One);
+        gemm(tier, out.row_range(first, n), Mat::new(p, n, seen), v, 1.0, Write::Replace, Threads::One);
     }
 }
 
 /// The softmax rows of a block of queries, of which the first sees `before + 1` keys.
-fn probabilities(q: Mat<'_>, k: Mat<'_>, scale: f32, before: usize, p: &mut [f32]) {
+fn probabilities(tier: Tier, q: Mat<'_>, k: Mat<'_>, scale: f32, before: usize, p: &mut [f32]) {
     let (n, seen) = (q.rows, k.rows);
-    gemm(MatMut::new(p, n, seen), q, k.t(), scale, Write::Replace, Threads::One);
+    gemm(tier, MatMut::new(p, n, seen), q, k.t(), scale, Write::Replace, Threads::One);
     for (i, row) in p.chunks_mut(seen).enumerate() {
         softmax_row(row, before + i + 1);
     }
@@ -176,6 +181,7 @@ fn probabilities(q: Mat<'_>, k: Mat<'_>, scale: f32, before: usize, p: &mut [f32
 
 /// Gradients of [`forward_head`] for a whole sequence (`n = m`): writes `dq`, and writes or adds to `dk` and `dv`.
 fn backward_head(
+    tier: Tier,
     [q, k, v]: [Mat<'_>; 3],
     dout: Mat<'_>,
     scale: f32,
@@ -200,8 +206,8 @@ fn backward_head(
         let (q, k, v) = (q.row_range(first, n), k.row_range(0, seen), v.row_range(0, seen));
         let dout = dout.row_range(first, n);
         let one = Threads::One;
-        probabilities(q, k, scale, first, p);
-        gemm(MatMut::new(dp, n, seen), dout, v.t(), 1.0, Write::Replace, one);
+        probabilities(tier, q, k, scale, first, p);
+        gemm(tier, MatMut::new(dp, n, seen), dout, v.t(), 1.0, Write::Replace, one);
         let used: &[f32] = match dropout {
             None => p,
             Some((dropout, row, step)) => {
@@ -215,13 +221,13 @@ fn backward_head(
                 dropped
             }
         };
-        gemm(dv.row_range(0, seen), Mat::new(used, n, seen).t(), dout, 1.0, write, one);
+        gemm(tier, dv.row_range(0, seen), Mat::new(used, n, seen).t(), dout, 1.0, write, one);
         for (p, dp) in p.chunks(seen).zip(dp.chunks_mut(seen)) {
             softmax_backward_row(p, dp);
         }
         let ds = Mat::new(dp, n, seen);
-        gemm(dq.row_range(first, n), ds, k, scale, Write::Replace, one);
-        gemm(dk.row_range(0, seen), ds.t(), q, scale, write, one);
+        gemm(tier, dq.row_range(first, n), ds, k, scale, Write::Replace, one);
+        gemm(tier, dk.row_range(0, seen), ds.t(), q, scale, write, one);
     }
 }
 
@@ -240,7 +246,15 @@ mod tests {
     }
 
     fn shape(sequences: &[(usize, usize)], kv_heads: usize, dropout: Option<Dropout>) -> Shape<'_> {
-        Shape { sequences, heads: HEADS, kv_heads, head_width: WIDTH, scale: 0.4, dropout }
+        Shape {
+            tier: Tier::best_f32(),
+            sequences,
+            heads: HEADS,
+            kv_heads,
+            head_width: WIDTH,
+            scale: 0.4,
+            dropout,
+        }
     }
 
     /// The definition, value by value.

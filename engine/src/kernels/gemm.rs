@@ -23,14 +23,14 @@ pub use matrix::{Element, Mat, MatMut, Threads, Write};
 pub use pack::Packable;
 
 use super::tier::Tier;
-use pack::{BLOCK, Depth};
+use pack::Depth;
 use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
 use tiles::{MOST_COLUMNS, MOST_ROWS, Sums};
 
 /// Columns of one task: its packed block of them stays in the second-level cache.
-const TASK_COLUMNS: usize = 128;
+const TASK_COLUMNS: Range<usize> = 128..512;
 /// Rows that a task should at least have, so that packing its columns costs little beside the products.
 const TASK_ROWS: usize = 128;
 /// Words of the left operand that are packed at once (8 MiB).
@@ -42,26 +42,11 @@ thread_local! {
     static RIGHT: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
 }
 
-/// `out = scale · a b` or `out += scale · a b`, on the process's tier.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub fn gemm<A: Packable, B: Packable>(
-    out: MatMut<'_>,
-    a: Mat<'_, A>,
-    b: Mat<'_, B>,
-    scale: f32,
-    write: Write,
-    threads: Threads,
-) {
-    gemm_on(Tier::chosen(), out, a, b, scale, write, threads);
-}
-
-/// [`gemm`] on a given tier.
+/// `out = scale · a b` or `out += scale · a b`, with the instructions of a tier.
 ///
 /// # Panics
 /// If the shapes do not fit, or the processor lacks the tier.
-pub fn gemm_on<A: Packable, B: Packable>(
+pub fn gemm<A: Packable, B: Packable>(
     tier: Tier,
     mut out: MatMut<'_>,
     a: Mat<'_, A>,
@@ -108,27 +93,31 @@ impl Shared {
         Self { data: out.data, rows: out.rows, cols: out.cols, stride: out.row_stride }
     }
 
-    /// Part of one row.
+    /// A block of rows and columns.
     ///
     /// # Safety
     /// Nothing else reads or writes it meanwhile.
-    unsafe fn row<'a>(self, row: usize, cols: Range<usize>) -> &'a mut [f32] {
-        debug_assert!(row < self.rows && cols.end <= self.cols);
+    unsafe fn block<'a>(self, row: usize, rows: usize, cols: Range<usize>) -> MatMut<'a> {
+        debug_assert!(row + rows <= self.rows && cols.end <= self.cols);
         // SAFETY: inside the output, which is borrowed for the whole product; the rest is promised by the caller.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.stride + cols.start), cols.len()) }
+        unsafe {
+            MatMut::from_raw(self.data.add(row * self.stride + cols.start), rows, cols.len(), self.stride)
+        }
     }
 }
 
-vectorised! {
-    fn replace(out: &mut [f32], sums: &[f32], scale: f32) {
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = scale * sum;
-        }
-    }
-
-    fn add(out: &mut [f32], sums: &[f32], scale: f32) {
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out += scale * sum;
+/// Writes the sums of a tile, `wide` to a row, or adds them.
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma"
+))]
+fn write_out<'a>(out: MatMut<'a>, sums: &[f32], wide: usize, scale: f32, write: Write) {
+    for (i, sums) in sums.chunks_exact(wide).take(out.rows).enumerate() {
+        // SAFETY: a row of a matrix that is borrowed to be written.
+        let out = unsafe { std::slice::from_raw_parts_mut(out.data.add(i * out.row_stride), out.cols) };
+        match write {
+            Write::Replace => out.iter_mut().zip(sums).for_each(|(out, sum)| *out = scale * sum),
+            Write::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += scale * sum),
         }
     }
 }
@@ -155,17 +144,20 @@ impl<B: Packable> Product<'_, B> {
         self.pack_left(a, &mut left[..words], padded, threads);
 
         // Rows are cut too where there are too few columns for all threads; then columns are packed more often.
-        let across = self.out.cols.div_ceil(TASK_COLUMNS);
-        let wanted = match threads {
+        let tasks = match threads {
             Threads::One => 1,
-            Threads::Pool => (2 * rayon::current_num_threads()).div_ceil(across.max(1)),
+            Threads::Pool => 2 * rayon::current_num_threads(),
         };
+        let width = self.out.cols.div_ceil(tasks).next_multiple_of(MOST_COLUMNS);
+        let width = width.clamp(TASK_COLUMNS.start, TASK_COLUMNS.end);
+        let across = self.out.cols.div_ceil(width);
+        let wanted = tasks.div_ceil(across.max(1));
         let down = wanted.min(a.rows.div_ceil(TASK_ROWS)).max(1);
         let height = a.rows.div_ceil(down).next_multiple_of(MOST_ROWS);
         let task = |i: usize| {
-            let (row, col) = (i % down * height, i / down * TASK_COLUMNS);
+            let (row, col) = (i % down * height, i / down * width);
             let rows = row.min(self.out.rows)..(row + height).min(self.out.rows);
-            let cols = col..(col + TASK_COLUMNS).min(self.out.cols);
+            let cols = col..(col + width).min(self.out.cols);
             self.task(&left[..words], padded, rows, cols);
         };
         match threads {
@@ -199,15 +191,11 @@ impl<B: Packable> Product<'_, B> {
         let (tall, wide) = tiles::shape(self.tier);
         let stride = self.depth.stride();
         let mut right = RIGHT.take();
-        right.resize(TASK_COLUMNS * BLOCK, 0);
+        right.resize(cols.len().next_multiple_of(wide) * self.depth.stride(), 0);
         let mut sums = Sums([0.0; MOST_ROWS * MOST_COLUMNS]);
         for (i, words) in self.depth.blocks().enumerate() {
             let strip_words = words.len() * wide;
-            for (j, first) in cols.clone().step_by(wide).enumerate() {
-                let strip = first..(first + wide).min(cols.end);
-                let out = &mut right[j * strip_words..][..strip_words];
-                pack::columns(self.b, strip, words.clone(), self.depth, wide, out);
-            }
+            pack::columns(self.b, cols.clone(), words.clone(), self.depth, wide, &mut right);
             let write = if i == 0 { self.write } else { Write::Add };
             let left = &left[i * padded * stride..][..padded * stride];
             for row in rows.clone().step_by(tall) {
@@ -221,14 +209,9 @@ impl<B: Packable> Product<'_, B> {
                         &right[j * strip_words..][..strip_words],
                         &mut sums,
                     );
-                    for (r, sums) in (row..(row + tall).min(rows.end)).zip(sums.0.chunks(wide)) {
-                        // SAFETY: the tasks' rows and columns do not overlap.
-                        let out = unsafe { self.out.row(r, strip.clone()) };
-                        match write {
-                            Write::Replace => replace(out, sums, self.scale),
-                            Write::Add => add(out, sums, self.scale),
-                        }
-                    }
+                    // SAFETY: the tasks' rows and columns do not overlap.
+                    let out = unsafe { self.out.block(row, tall.min(rows.end - row), strip) };
+                    write_out(out, &sums.0, wide, self.scale, write);
                 }
             }
         }
@@ -238,6 +221,7 @@ impl<B: Packable> Product<'_, B> {
 
 #[cfg(test)]
 mod tests {
+    use super::pack::BLOCK;
     use super::*;
     use crate::kernels::tier::Precision;
     use crate::rng::Stream;
@@ -287,7 +271,7 @@ mod tests {
             view(&b, k, n, b_turned, &mut |b| {
                 for tier in Tier::available() {
                     let mut out = start.clone();
-                    gemm_on(tier, MatMut::strided(&mut out, m, n, stride), a, b, scale, write, threads);
+                    gemm(tier, MatMut::strided(&mut out, m, n, stride), a, b, scale, write, threads);
                     for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
                         let products = || (0..k).map(|l| read(tier, a.at(i, l)) * read(tier, b.at(l, j)));
                         let before = if write == Write::Add { f64::from(start[i * stride + j]) } else { 0.0 };
@@ -338,7 +322,7 @@ mod tests {
         let (a, b) = (random(m * k, 1), random(k, 2));
         let mut out = vec![f32::NAN; m];
         let (a_mat, b_mat) = (Mat::new(&a, m, k), Mat::new(&b, k, 1));
-        gemm_on(Tier::Scalar, MatMut::new(&mut out, m, 1), a_mat, b_mat, 1.0, Write::Replace, Threads::Pool);
+        gemm(Tier::Scalar, MatMut::new(&mut out, m, 1), a_mat, b_mat, 1.0, Write::Replace, Threads::Pool);
         for (i, out) in out.iter().enumerate() {
             let sum: f32 = (0..k).map(|l| a[i * k + l] * b[l]).sum();
             assert!((out - sum).abs() < 1e-4, "{i}");
@@ -356,8 +340,8 @@ mod tests {
             let [from_halves, from_f32] = &mut outs;
             let a = Mat::new(&a, m, k);
             let (write, threads) = (Write::Replace, Threads::One);
-            gemm_on(tier, MatMut::new(from_halves, m, n), a, Mat::new(&halves, k, n), 1.0, write, threads);
-            gemm_on(tier, MatMut::new(from_f32, m, n), a, Mat::new(&widened, k, n), 1.0, write, threads);
+            gemm(tier, MatMut::new(from_halves, m, n), a, Mat::new(&halves, k, n), 1.0, write, threads);
+            gemm(tier, MatMut::new(from_f32, m, n), a, Mat::new(&widened, k, n), 1.0, write, threads);
             assert_eq!(outs[0], outs[1], "{tier}");
         }
     }
@@ -371,7 +355,7 @@ mod tests {
                 let b = random(40 * 6, 7);
                 let mut out = vec![0.0; 30];
                 let (a, b) = (Mat::new(&a, 5, 40), Mat::new(&b, 40, 6));
-                gemm_on(tier, MatMut::new(&mut out, 5, 6), a, b, 1.0, Write::Replace, Threads::One);
+                gemm(tier, MatMut::new(&mut out, 5, 6), a, b, 1.0, Write::Replace, Threads::One);
                 assert!(
                     out.iter().enumerate().all(|(i, x)| x.is_finite() == (i / 6 != 3)),
                     "{tier} {bad}: {out:?}"
@@ -391,7 +375,7 @@ mod tests {
                     let mut out = vec![0.0; m * n];
                     pool.install(|| {
                         let (a, b) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
-                        gemm_on(tier, MatMut::new(&mut out, m, n), a, b, 1.0, Write::Replace, Threads::Pool);
+                        gemm(tier, MatMut::new(&mut out, m, n), a, b, 1.0, Write::Replace, Threads::Pool);
                     });
                     out
                 };

@@ -158,7 +158,7 @@ impl CachedPass<'_> {
             let [k, v] = [&*keys, &*values]
                 .map(|part| Mat::strided(&part[head / group * width..], seen, width, kv_width));
             let out = MatMut::strided(&mut narrow[head * width..], rows, width, q_width);
-            forward_head(q, k, v, a.attention_scale, None, out, &mut scores);
+            forward_head(model.tier, q, k, v, a.attention_scale, None, out, &mut scores);
         }
         let mut projected = vec![0.0; rows * d];
         self.rows_through(&block.attention_out, &narrow[..rows * q_width], &mut projected, d);
@@ -191,18 +191,18 @@ impl CachedPass<'_> {
         } else {
             let x = Mat::new(x, rows, inputs);
             let out = MatMut::strided(&mut y[linear.column..], rows, outputs, stride);
-            gemm(out, x, linear.matrix(w), 1.0, Write::Replace, Threads::Pool);
+            gemm(model.tier, out, x, linear.matrix(w), 1.0, Write::Replace, Threads::Pool);
         }
         let Some(adapter) = linear.adapter.filter(|_| self.adapted) else { return };
         let (a, b) = (model.values(adapter.a), model.values(adapter.b));
         let mut product = vec![0.0; rows * adapter.rank];
         let a = Mat::new(a, adapter.rank, inputs);
         let out = MatMut::new(&mut product, rows, adapter.rank);
-        gemm(out, Mat::new(x, rows, inputs), a.t(), 1.0, Write::Replace, Threads::One);
+        gemm(model.tier, out, Mat::new(x, rows, inputs), a.t(), 1.0, Write::Replace, Threads::One);
         let product = Mat::new(&product, rows, adapter.rank);
         let b = Mat::new(b, outputs, adapter.rank);
         let out = MatMut::strided(&mut y[linear.column..], rows, outputs, stride);
-        gemm(out, product, b.t(), adapter.scale, Write::Add, Threads::One);
+        gemm(model.tier, out, product, b.t(), adapter.scale, Write::Add, Threads::One);
     }
 }
 

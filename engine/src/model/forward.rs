@@ -45,6 +45,7 @@ impl Pass<'_> {
 
     pub fn attention<'a>(&'a self, model: &Model, block: usize) -> Shape<'a> {
         Shape {
+            tier: model.tier,
             sequences: self.sequences,
             heads: model.architecture.heads,
             kv_heads: model.architecture.kv_heads,

@@ -16,6 +16,7 @@ impl Model {
         let rows = x.len() / d;
         let head = Mat::new(self.values(self.layout.head), v, d);
         gemm(
+            self.tier,
             MatMut::new(logits, rows, v),
             Mat::new(x, rows, d),
             head.t(),
@@ -58,11 +59,11 @@ impl Model {
             let logits = Mat::new(logits, n, v);
             if let Some(dw) = gradients.get(self.layout.head) {
                 let out = MatMut::new(dw, v, d);
-                gemm(out, logits.t(), Mat::new(normed, n, d), 1.0, Write::Add, Threads::Pool);
+                gemm(self.tier, out, logits.t(), Mat::new(normed, n, d), 1.0, Write::Add, Threads::Pool);
             }
             let dnormed = &mut scratch.hidden[..n * d];
             let head = Mat::new(self.values(self.layout.head), v, d);
-            gemm(MatMut::new(dnormed, n, d), logits, head, 1.0, Write::Replace, Threads::Pool);
+            gemm(self.tier, MatMut::new(dnormed, n, d), logits, head, 1.0, Write::Replace, Threads::Pool);
             let dresidual = &mut scratch.gradient[..n * d];
             dresidual.fill(0.0);
             self.normalise_backward(norm, x, dnormed, statistics, dresidual, gradients);

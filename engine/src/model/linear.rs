@@ -43,7 +43,7 @@ impl Model {
         let rows = x.len() / inputs;
         let w = linear.matrix(self.values(linear.weight));
         let x_mat = Mat::new(x, rows, inputs);
-        gemm(columns_mut(linear, y, rows, stride), x_mat, w, 1.0, Write::Replace, Threads::Pool);
+        gemm(self.tier, columns_mut(linear, y, rows, stride), x_mat, w, 1.0, Write::Replace, Threads::Pool);
         let Some(adapter) = linear.adapter else { return };
         let a = Mat::new(self.values(adapter.a), adapter.rank, inputs);
         let b = Mat::new(self.values(adapter.b), outputs, adapter.rank);
@@ -57,10 +57,10 @@ impl Model {
         };
         let product = &mut buffers.product[..rows * adapter.rank];
         let out = MatMut::new(product, rows, adapter.rank);
-        gemm(out, Mat::new(x, rows, inputs), a.t(), 1.0, Write::Replace, Threads::Pool);
+        gemm(self.tier, out, Mat::new(x, rows, inputs), a.t(), 1.0, Write::Replace, Threads::Pool);
         let product = Mat::new(product, rows, adapter.rank);
         let out = columns_mut(linear, y, rows, stride);
-        gemm(out, product, b.t(), adapter.scale, Write::Add, Threads::Pool);
+        gemm(self.tier, out, product, b.t(), adapter.scale, Write::Add, Threads::Pool);
     }
 
     /// Adds the gradients of the layer's trainable weights, and leaves the low-rank product's gradient for
@@ -83,7 +83,7 @@ impl Model {
                 Orientation::InOut => (MatMut::new(dw, inputs, outputs), x.t(), dy_mat),
                 Orientation::OutIn => (MatMut::new(dw, outputs, inputs), dy_mat.t(), x),
             };
-            gemm(out, a, b, 1.0, Write::Add, Threads::Pool);
+            gemm(self.tier, out, a, b, 1.0, Write::Add, Threads::Pool);
         }
         if let Some(db) = linear.bias.and_then(|bias| gradients.get(bias)) {
             elementwise::add_column_sums(dy, stride, linear.column, db);
@@ -93,11 +93,11 @@ impl Model {
         let product = Mat::new(&buffers.product[..rows * rank], rows, rank);
         if let Some(db) = gradients.get(adapter.b) {
             let out = MatMut::new(db, outputs, rank);
-            gemm(out, dy_mat.t(), product, scale, Write::Add, Threads::Pool);
+            gemm(self.tier, out, dy_mat.t(), product, scale, Write::Add, Threads::Pool);
         }
         let dproduct = &mut buffers.gradient[..rows * rank];
         let b = Mat::new(self.values(adapter.b), outputs, rank);
-        gemm(MatMut::new(dproduct, rows, rank), dy_mat, b, scale, Write::Replace, Threads::Pool);
+        gemm(self.tier, MatMut::new(dproduct, rows, rank), dy_mat, b, scale, Write::Replace, Threads::Pool);
         if let Some(da) = gradients.get(adapter.a) {
             let x = match buffers.dropout {
                 None => x,
@@ -108,7 +108,7 @@ impl Model {
                 }
             };
             let (dproduct, x) = (Mat::new(dproduct, rows, rank), Mat::new(x, rows, inputs));
-            gemm(MatMut::new(da, rank, inputs), dproduct.t(), x, 1.0, Write::Add, Threads::Pool);
+            gemm(self.tier, MatMut::new(da, rank, inputs), dproduct.t(), x, 1.0, Write::Add, Threads::Pool);
         }
     }
 
@@ -126,16 +126,18 @@ impl Model {
         let rows = dy.len() / stride;
         let w = linear.matrix(self.values(linear.weight));
         let dy = columns(linear, dy, rows, stride);
-        gemm(MatMut::new(dx, rows, inputs), dy, w.t(), 1.0, write, Threads::Pool);
+        gemm(self.tier, MatMut::new(dx, rows, inputs), dy, w.t(), 1.0, write, Threads::Pool);
         let Some(adapter) = linear.adapter else { return };
         let a = Mat::new(self.values(adapter.a), adapter.rank, inputs);
         let dproduct = Mat::new(&buffers.gradient[..rows * adapter.rank], rows, adapter.rank);
         match buffers.dropout {
-            None => gemm(MatMut::new(dx, rows, inputs), dproduct, a, 1.0, Write::Add, Threads::Pool),
+            None => {
+                gemm(self.tier, MatMut::new(dx, rows, inputs), dproduct, a, 1.0, Write::Add, Threads::Pool)
+            }
             Some(dropout) => {
                 let through = &mut buffers.input[..rows * inputs];
                 let out = MatMut::new(through, rows, inputs);
-                gemm(out, dproduct, a, 1.0, Write::Replace, Threads::Pool);
+                gemm(self.tier, out, dproduct, a, 1.0, Write::Replace, Threads::Pool);
                 elementwise::mask(through, inputs, dropout);
                 elementwise::accumulate(dx, through);
             }

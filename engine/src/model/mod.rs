@@ -27,6 +27,7 @@ pub(crate) use plan::{canonical_name, plan};
 pub(crate) use workspace::{Workspace, head_rows, largest_group};
 
 use crate::config::{Architecture, ConfigError, ModelConfig};
+use crate::kernels::tier::Tier;
 use crate::lora::LoraConfig;
 use crate::rng::Stream;
 use crate::tensor::TensorMap;
@@ -74,6 +75,8 @@ pub struct Model {
     pub(crate) parameters: Vec<Parameter>,
     base_len: usize,
     pub(crate) lora: Option<LoraConfig>,
+    /// The instructions that its passes use.
+    pub(crate) tier: Tier,
 }
 
 /// Runs work inside the rayon pool, so that its many small parallel regions need not enter it one by one.
@@ -105,7 +108,15 @@ impl Model {
             Parameter { name: w.name, shape: w.shape, values, trainable: true }
         };
         let parameters: Vec<Parameter> = wanted.into_iter().enumerate().map(fill).collect();
-        Ok(Self { config, architecture, layout, base_len: parameters.len(), parameters, lora: None })
+        Ok(Self {
+            config,
+            architecture,
+            layout,
+            base_len: parameters.len(),
+            parameters,
+            lora: None,
+            tier: Tier::chosen(),
+        })
     }
 
     /// A model with given weights. Names may lack the prefix (`transformer.` or `model.`), and buffers that old files
@@ -124,10 +135,24 @@ impl Model {
         }
         match tensors.into_keys().next() {
             Some(name) => Err(ModelError::UnexpectedTensor { name }),
-            None => {
-                Ok(Self { config, architecture, layout, base_len: parameters.len(), parameters, lora: None })
-            }
+            None => Ok(Self {
+                config,
+                architecture,
+                layout,
+                base_len: parameters.len(),
+                parameters,
+                lora: None,
+                tier: Tier::chosen(),
+            }),
         }
+    }
+
+    /// The same model, whose passes use the instructions of this tier instead of the process's.
+    ///
+    /// # Panics
+    /// In its passes, if the processor lacks the tier.
+    pub fn on(self, tier: Tier) -> Self {
+        Self { tier, ..self }
     }
 
     /// The base weights: Hugging Face name, shape, values. A tied head is not repeated.

@@ -62,93 +62,127 @@ impl Depth {
 
 /// What a packed operand can be made from.
 pub trait Packable: Element {
-    /// Neighbours along the depth to words; an odd end is filled with zero.
-    fn along(precision: Precision, values: &[Self], out: &mut [u32]);
-    /// Words from the lanes of one step of the depth, or of two steps of which the second may lie beyond the end.
-    fn across(precision: Precision, even: &[Self], odd: Option<&[Self]>, out: &mut [u32]);
+    /// The bits of the nearest bf16 in the upper half.
+    fn upper(self) -> u32;
 }
 
-/// The bits of the nearest bf16, ties to even, in the upper half; a NaN stays one.
+/// To the nearest, ties to even; a NaN stays one.
+impl Packable for f32 {
+    #[inline(always)]
+    fn upper(self) -> u32 {
+        let bits = self.to_bits();
+        let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+        (if self.is_nan() { bits | 0x0040_0000 } else { nearest }) & 0xffff_0000
+    }
+}
+
+impl Packable for bf16 {
+    #[inline(always)]
+    fn upper(self) -> u32 {
+        u32::from(self.to_bits()) << 16
+    }
+}
+
+/// A word of one or two values.
 #[inline(always)]
-fn rounded(value: f32) -> u32 {
-    let bits = value.to_bits();
-    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-    (if value.is_nan() { bits | 0x0040_0000 } else { nearest }) & 0xffff_0000
+fn word<E: Packable>(precision: Precision, even: E, odd: E) -> u32 {
+    match precision {
+        Precision::F32 => even.to_f32().to_bits(),
+        Precision::Bf16 => even.upper() >> 16 | odd.upper(),
+    }
 }
 
 vectorised! {
     /// Rounds to bf16.
     pub fn narrow(values: &[f32], out: &mut [u16]) {
         for (value, out) in values.iter().zip(out) {
-            *out = (rounded(*value) >> 16) as u16;
-        }
-    }
-
-    fn pairs(even: &[f32], odd: &[f32], out: &mut [u32]) {
-        for ((even, odd), out) in even.iter().zip(odd).zip(out) {
-            *out = rounded(*even) >> 16 | rounded(*odd);
-        }
-    }
-
-    fn pairs_of_bf16(even: &[u16], odd: &[u16], out: &mut [u32]) {
-        for ((even, odd), out) in even.iter().zip(odd).zip(out) {
-            *out = u32::from(*even) | u32::from(*odd) << 16;
-        }
-    }
-
-    fn widen(values: &[u16], out: &mut [u32]) {
-        for (value, out) in values.iter().zip(out) {
-            *out = u32::from(*value) << 16;
+            *out = (value.upper() >> 16) as u16;
         }
     }
 }
 
-impl Packable for f32 {
-    fn along(precision: Precision, values: &[f32], out: &mut [u32]) {
+/// Words of lines whose values are neighbours: `out [line][stride]` from `lines`.
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma"
+))]
+fn along<'l, E: Packable>(
+    lines: &Lines<'l, E>,
+    numbers: Range<usize>,
+    words: Range<usize>,
+    out: &mut [u32],
+    stride: usize,
+) {
+    if lines.mat.cols == 0 {
+        return out.fill(0);
+    }
+    let (values, precision) = (lines.values(&words), lines.depth.precision);
+    for (line, out) in numbers.zip(out.chunks_mut(stride)) {
+        let values = &lines.mat.data[line * lines.mat.row_stride..][values.clone()];
+        let out = &mut out[..words.len()];
         match precision {
-            Precision::F32 => out[..values.len()].copy_from_slice(bytemuck::cast_slice(values)),
+            Precision::F32 => {
+                let (filled, rest) = out.split_at_mut(values.len());
+                for (value, out) in values.iter().zip(filled) {
+                    *out = value.to_f32().to_bits();
+                }
+                rest.fill(0);
+            }
             Precision::Bf16 => {
                 let halves: &mut [u16] = bytemuck::cast_slice_mut(out);
-                if !values.len().is_multiple_of(2) {
-                    halves[values.len()] = 0;
+                let (filled, rest) = halves.split_at_mut(values.len());
+                for (value, out) in values.iter().zip(filled) {
+                    *out = (value.upper() >> 16) as u16;
                 }
-                narrow(values, halves);
-            }
-        }
-    }
-
-    fn across(precision: Precision, even: &[f32], odd: Option<&[f32]>, out: &mut [u32]) {
-        match (precision, odd) {
-            (Precision::F32, _) => out[..even.len()].copy_from_slice(bytemuck::cast_slice(even)),
-            (Precision::Bf16, Some(odd)) => pairs(even, odd, out),
-            (Precision::Bf16, None) => {
-                even.iter().zip(out).for_each(|(even, out)| *out = rounded(*even) >> 16);
+                rest.fill(0);
             }
         }
     }
 }
 
-impl Packable for bf16 {
-    fn along(precision: Precision, values: &[bf16], out: &mut [u32]) {
-        match precision {
-            Precision::F32 => widen(bytemuck::cast_slice(values), out),
-            Precision::Bf16 => {
-                let halves: &mut [u16] = bytemuck::cast_slice_mut(out);
-                if !values.len().is_multiple_of(2) {
-                    halves[values.len()] = 0;
-                }
-                halves[..values.len()].copy_from_slice(bytemuck::cast_slice(values));
-            }
-        }
+/// Words of lines that are neighbours: `out [word][WIDTH]` for each strip of `WIDTH` of them, strips one after
+/// the other.
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma"
+))]
+fn across<'l, E: Packable, const WIDTH: usize>(
+    lines: &Lines<'l, E>,
+    numbers: Range<usize>,
+    words: Range<usize>,
+    out: &mut [u32],
+) {
+    if lines.mat.cols == 0 {
+        return out.fill(0);
     }
-
-    fn across(precision: Precision, even: &[bf16], odd: Option<&[bf16]>, out: &mut [u32]) {
-        let even: &[u16] = bytemuck::cast_slice(even);
-        match (precision, odd) {
-            (Precision::F32, _) => widen(even, out),
-            (Precision::Bf16, Some(odd)) => pairs_of_bf16(even, bytemuck::cast_slice(odd), out),
-            (Precision::Bf16, None) => {
-                even.iter().zip(out).for_each(|(even, out)| *out = u32::from(*even));
+    let (group, precision) = (lines.depth.group(), lines.depth.precision);
+    let last = lines.mat.cols - 1;
+    let strip_words = words.len() * WIDTH;
+    for (i, word_number) in words.enumerate() {
+        let step =
+            |at: usize| -> &[E] { &lines.mat.data[at.min(last) * lines.mat.col_stride..][numbers.clone()] };
+        let at = word_number * group;
+        let (even, odd) = (step(at), step(at + 1));
+        // What lies beyond the depth is zero: all of the word, or its odd half.
+        let mask = match lines.mat.cols.saturating_sub(at) {
+            0 => 0,
+            1 if group == 2 => 0xffff,
+            _ => u32::MAX,
+        };
+        for (j, (even, odd)) in even.chunks(WIDTH).zip(odd.chunks(WIDTH)).enumerate() {
+            let Some(out) = out[j * strip_words + i * WIDTH..].first_chunk_mut::<WIDTH>() else { return };
+            match (<&[E; WIDTH]>::try_from(even), <&[E; WIDTH]>::try_from(odd)) {
+                (Ok(even), Ok(odd)) => {
+                    for lane in 0..WIDTH {
+                        out[lane] = word(precision, even[lane], odd[lane]) & mask;
+                    }
+                }
+                _ => {
+                    out.fill(0);
+                    for ((out, even), odd) in out.iter_mut().zip(even).zip(odd) {
+                        *out = word(precision, *even, *odd) & mask;
+                    }
+                }
             }
         }
     }
@@ -221,7 +255,7 @@ struct Lines<'a, E> {
     depth: Depth,
 }
 
-impl<'a, E: Packable> Lines<'a, E> {
+impl<E: Packable> Lines<'_, E> {
     /// The values of `words` in the depth that exist.
     fn values(&self, words: &Range<usize>) -> Range<usize> {
         let group = self.depth.group();
@@ -229,64 +263,26 @@ impl<'a, E: Packable> Lines<'a, E> {
         (words.start * group).min(end)..end
     }
 
-    /// One line's words, where its values are neighbours.
-    fn along(&self, line: usize, words: Range<usize>, out: &mut [u32]) {
-        let values = self.values(&words);
-        let filled = values.len().div_ceil(self.depth.group());
-        let start = line * self.mat.row_stride;
-        E::along(self.depth.precision, &self.mat.data[start + values.start..start + values.end], out);
-        out[filled..words.len()].fill(0);
-    }
-
-    /// One word of `count` lines, where the lines are neighbours.
-    fn across(&self, first: usize, count: usize, word: usize, out: &mut [u32]) {
-        let values = self.values(&(word..word + 1));
-        if values.is_empty() {
-            out.fill(0);
-            return;
-        }
-        let step = |i: usize| &self.mat.data[(values.start + i) * self.mat.col_stride + first..][..count];
-        E::across(self.depth.precision, step(0), (values.len() > 1).then(|| step(1)), out);
-        out[count..].fill(0);
-    }
-
-    /// Both strides above 1: word by word.
-    fn single(&self, line: usize, word: usize) -> u32 {
-        let values = self.values(&(word..word + 1));
-        let at = |i: usize| self.mat.at(line, values.start + i);
-        let mut out = [0];
-        match values.len() {
-            0 => {}
-            1 => E::across(self.depth.precision, &[at(0)], None, &mut out),
-            _ => E::across(self.depth.precision, &[at(0)], Some(&[at(1)]), &mut out),
-        }
-        out[0]
-    }
-
     /// A square of `[line][word]`, with zeros for lines that do not exist.
     fn square_of_lines(&self, first: usize, count: usize, word: usize) -> Square {
         let mut square = [[0; SQUARE]; SQUARE];
-        if self.mat.col_stride == 1 {
-            for (i, row) in square.iter_mut().take(count).enumerate() {
-                self.along(first + i, word..word + SQUARE, row);
-            }
-        } else if self.mat.row_stride == 1 {
-            for (i, row) in square.iter_mut().enumerate() {
-                self.across(first, count, word + i, row);
-            }
-            reflect(&mut square);
-        } else {
-            for (i, row) in square.iter_mut().take(count).enumerate() {
-                for (j, out) in row.iter_mut().enumerate() {
-                    *out = self.single(first + i, word + j);
-                }
-            }
-        }
+        let out = &mut square.as_flattened_mut()[..count * SQUARE];
+        along(self, first..first + count, word..word + SQUARE, out, SQUARE);
+        square
+    }
+
+    /// A square of `[word][line]`, with zeros for lines that do not exist.
+    fn square_of_words(&self, first: usize, count: usize, word: usize) -> Square {
+        let mut square = [[0; SQUARE]; SQUARE];
+        across::<E, SQUARE>(self, first..first + count, word..word + SQUARE, square.as_flattened_mut());
         square
     }
 }
 
 /// Packs the rows `rows` of the left operand for one block of the depth: `[row][stride]`.
+///
+/// # Panics
+/// If neither rows nor columns are contiguous.
 pub fn rows<E: Packable>(
     a: Mat<'_, E>,
     rows: Range<usize>,
@@ -296,16 +292,16 @@ pub fn rows<E: Packable>(
 ) {
     let (lines, stride) = (Lines { mat: a, depth }, depth.stride());
     if a.col_stride == 1 {
-        for (row, out) in rows.zip(out.chunks_mut(stride)) {
-            lines.along(row, words.clone(), out);
-        }
+        along(&lines, rows, words, out, stride);
         return;
     }
-    for first in rows.clone().step_by(SQUARE) {
-        let count = SQUARE.min(rows.end - first);
-        let out = &mut out[(first - rows.start) * stride..];
-        for word in words.clone().step_by(SQUARE) {
-            let square = lines.square_of_lines(first, count, word);
+    assert_eq!(a.row_stride, 1);
+    for word in words.clone().step_by(SQUARE) {
+        for first in rows.clone().step_by(SQUARE) {
+            let count = SQUARE.min(rows.end - first);
+            let mut square = lines.square_of_words(first, count, word);
+            reflect(&mut square);
+            let out = &mut out[(first - rows.start) * stride..];
             for (line, out) in square.iter().take(count).zip(out.chunks_mut(stride)) {
                 out[word - words.start..][..SQUARE].copy_from_slice(line);
             }
@@ -313,7 +309,10 @@ pub fn rows<E: Packable>(
     }
 }
 
-/// Packs a strip of at most `width` columns of the right operand for one block of the depth: `[word][width]`.
+/// Packs columns of the right operand for one block of the depth, in strips of `width`: `[strip][word][width]`.
+///
+/// # Panics
+/// If neither rows nor columns are contiguous, or the width is not 16 or 32.
 pub fn columns<E: Packable>(
     b: Mat<'_, E>,
     cols: Range<usize>,
@@ -324,20 +323,25 @@ pub fn columns<E: Packable>(
 ) {
     let lines = Lines { mat: b.t(), depth };
     if b.col_stride == 1 {
-        for (word, out) in words.zip(out.chunks_mut(width)) {
-            lines.across(cols.start, cols.len(), word, out);
-        }
-        return;
+        return match width {
+            32 => across::<E, 32>(&lines, cols, words, out),
+            _ => across::<E, 16>(&lines, cols, words, out),
+        };
     }
-    for side in (0..width).step_by(SQUARE) {
-        let first = cols.start + side;
-        let count = SQUARE.min(cols.end.saturating_sub(first));
-        for word in words.clone().step_by(SQUARE) {
-            let mut square = lines.square_of_lines(first, count, word);
-            reflect(&mut square);
-            let out = &mut out[(word - words.start) * width..];
-            for (lanes, out) in square.iter().zip(out.chunks_mut(width)) {
-                out[side..side + SQUARE].copy_from_slice(lanes);
+    assert_eq!(b.row_stride, 1);
+    let strip_words = words.len() * width;
+    for (strip, start) in cols.clone().step_by(width).enumerate() {
+        let out = &mut out[strip * strip_words..][..strip_words];
+        for side in (0..width).step_by(SQUARE) {
+            let first = (start + side).min(cols.end);
+            let count = SQUARE.min(cols.end - first);
+            for word in words.clone().step_by(SQUARE) {
+                let mut square = lines.square_of_lines(first, count, word);
+                reflect(&mut square);
+                let out = &mut out[(word - words.start) * width..];
+                for (lanes, out) in square.iter().zip(out.chunks_mut(width)) {
+                    out[side..side + SQUARE].copy_from_slice(lanes);
+                }
             }
         }
     }
@@ -349,7 +353,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// The word at a line and place of the depth, by the definition.
-    fn word(at: impl Fn(usize) -> f32, depth: Depth, word: usize) -> u32 {
+    fn expected(at: impl Fn(usize) -> f32, depth: Depth, word: usize) -> u32 {
         let value = |i: usize| if i < depth.values { at(i) } else { 0.0 };
         match depth.precision {
             Precision::F32 => value(word).to_bits(),
@@ -360,32 +364,43 @@ mod tests {
         }
     }
 
-    fn check<E: Packable>(values: &[E], lines: usize, deep: usize, turned: bool, precision: Precision) {
+    fn check<E: Packable>(
+        values: &[E],
+        [lines, deep, width]: [usize; 3],
+        turned: bool,
+        precision: Precision,
+    ) {
         // Rows of the source are longer than the matrix: strides are not its width.
         let mat = match turned {
             false => Mat::strided(values, lines, deep, deep + 3),
             true => Mat::strided(values, deep, lines, lines + 3).t(),
         };
         let depth = Depth::new(precision, deep);
-        let (stride, width) = (depth.stride(), 32);
+        let stride = depth.stride();
         let first = lines / 3;
         for block in depth.blocks() {
             let mut out = vec![0x7777_7777; (lines - first) * stride];
             rows(mat, first..lines, block.clone(), depth, &mut out);
             for (line, out) in (first..lines).zip(out.chunks(stride)) {
                 for (out, at) in out.iter().zip(block.clone()) {
-                    assert_eq!(*out, word(|i| mat.at(line, i).to_f32(), depth, at), "row {line}, word {at}");
+                    assert_eq!(
+                        *out,
+                        expected(|i| mat.at(line, i).to_f32(), depth, at),
+                        "row {line}, word {at}"
+                    );
                 }
             }
-            let strip = first..lines.min(first + width);
-            let mut out = vec![0x7777_7777; width * block.len()];
-            columns(mat.t(), strip.clone(), block.clone(), depth, width, &mut out);
-            for (at, out) in block.clone().zip(out.chunks(width)) {
-                for (lane, out) in out.iter().enumerate() {
-                    let line = first + lane;
-                    let wanted =
-                        if line < strip.end { word(|i| mat.at(line, i).to_f32(), depth, at) } else { 0 };
-                    assert_eq!(*out, wanted, "column {line}, word {at}");
+            let strips = (lines - first).div_ceil(width);
+            let mut out = vec![0x7777_7777; strips * width * block.len()];
+            columns(mat.t(), first..lines, block.clone(), depth, width, &mut out);
+            for (strip, out) in out.chunks(width * block.len()).enumerate() {
+                for (at, out) in block.clone().zip(out.chunks(width)) {
+                    for (lane, out) in out.iter().enumerate() {
+                        let line = first + strip * width + lane;
+                        let wanted =
+                            if line < lines { expected(|i| mat.at(line, i).to_f32(), depth, at) } else { 0 };
+                        assert_eq!(*out, wanted, "column {line}, word {at}");
+                    }
                 }
             }
         }
@@ -395,15 +410,16 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(60))]
         #[test]
         fn words_are_where_tiles_look_for_them(
-            lines in 1usize..50, deep in 0usize..700, turned: bool, f32_tier: bool, seed: u64,
+            lines in 1usize..120, deep in 0usize..700, turned: bool, wide: bool, f32_tier: bool, seed: u64,
         ) {
             let stream = crate::rng::Stream::new(seed);
             let count = (lines + 3) * (deep + 3);
             let values: Vec<f32> = (0..count).map(|i| stream.normal(i as u64) as f32).collect();
             let precision = if f32_tier { Precision::F32 } else { Precision::Bf16 };
-            check(&values, lines, deep, turned, precision);
+            let sizes = [lines, deep, if wide { 32 } else { 16 }];
+            check(&values, sizes, turned, precision);
             let halves: Vec<bf16> = values.iter().map(|value| bf16::from_f32(*value)).collect();
-            check(&halves, lines, deep, turned, precision);
+            check(&halves, sizes, turned, precision);
         }
 
         #[test]

@@ -121,9 +121,12 @@ mod x86 {
         };
     }
 
-    tile_of_512_bits!(avx512_bf16, "avx512f,avx512bw,avx512bf16", |sum: __m512, a: __m512i, b: __m512i| {
+    fn pairs(bits: __m512i) -> __m512bh {
         // SAFETY: both types are 64 bytes without a niche.
-        let pairs = |bits: __m512i| unsafe { std::mem::transmute::<__m512i, __m512bh>(bits) };
+        unsafe { std::mem::transmute(bits) }
+    }
+
+    tile_of_512_bits!(avx512_bf16, "avx512f,avx512bw,avx512bf16", |sum: __m512, a: __m512i, b: __m512i| {
         _mm512_dpbf16_ps(sum, pairs(a), pairs(b))
     });
     tile_of_512_bits!(avx512_f32, "avx512f,avx512bw", |sum: __m512, a: __m512i, b: __m512i| {

@@ -44,8 +44,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mode = word(1, "full");
     let target_modules = word(5, "c_attn").split(',').map(str::to_owned).collect();
     let lora = (mode == "lora").then(|| LoraConfig { target_modules, ..LoraConfig::default() });
-    let work =
-        Work { vocabulary, sequences: number(2, 4)?, tokens: number(3, 256)?, steps: number(4, 5)?.max(1), lora };
+    let work = Work {
+        vocabulary,
+        sequences: number(2, 4)?,
+        tokens: number(3, 256)?,
+        steps: number(4, 5)?.max(1),
+        lora,
+    };
     let mut line = match mode.as_str() {
         "full" | "lora" => train(config, &work)?,
         "generate" => generate(config, &work)?,

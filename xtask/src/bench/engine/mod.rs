@@ -19,6 +19,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{process, setup, workspace::Workspace};
+use machine::Watch;
 use measure::{Line, Row, Sample, median, order};
 use options::{HELP, Options};
 use results::Group;
@@ -28,8 +29,8 @@ use shapes::Shape;
 const REQUIREMENTS: &str = "engine/benches/peers/requirements.txt";
 const LLAMA_CPP_REQUIREMENTS: &str = "engine/benches/peers/requirements-llama-cpp.txt";
 
-/// Above this the machine does other things, too.
-const QUIET: f64 = 0.5;
+/// When others have more of the processors, figures say little: threads that wait for each other suffer most.
+const QUIET: f64 = 0.05;
 
 pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     if args.iter().any(|arg| arg == "--help" || arg == "-h") {
@@ -40,12 +41,6 @@ pub fn run(workspace: &Workspace, args: &[String]) -> Result<ExitCode> {
     let all = shapes::all(workspace)?;
     let chosen = shapes::choose(&all, &options.shapes)?;
     let programs = programs(workspace, &options)?;
-    if machine::load() > QUIET {
-        eprintln!(
-            "warning: the machine is busy (load {:.1}): figures for a page need a quiet one",
-            machine::load()
-        );
-    }
     let command = ["cargo xtask bench engine"].into_iter().chain(args.iter().map(String::as_str));
     let command = command.filter(|word| *word != "--no-page").collect::<Vec<_>>().join(" ");
     let mut engine_failed = false;
@@ -126,7 +121,7 @@ fn measure_group(
     let (steps, threads) = (options.steps, options.threads);
     let task = Task { workspace, shape, mode, model: &model, steps, threads };
 
-    let load = machine::load();
+    let watch = Watch::start();
     let mut rows: Vec<Row> = runners.iter().map(empty_row).collect();
     let (mut versions, mut engine_failed) = (BTreeMap::new(), false);
     for round in 0..options.rounds {
@@ -156,11 +151,15 @@ fn measure_group(
             }
         }
     }
+    let others = watch.others();
+    let busy = if others > QUIET { "**The machine was busy, so these figures say little.** " } else { "" };
     let _ = fs::remove_dir_all(&model);
     let conditions = format!(
-        "{}; {threads} threads; medians of {} rounds of {steps} steps; load {load:.1} before. {}. `{command}`.",
+        "{busy}{}; {threads} threads; medians of {} rounds of {steps} steps; other work had {:.0} % of the \
+         processors. {}. `{command}`.",
         machine::describe(),
         options.rounds,
+        others * 100.0,
         machine::versions(workspace, &versions)
     );
     let name = shape.name.clone();

@@ -155,7 +155,7 @@ fn measure_group(
     let busy = if others > QUIET { "**The machine was busy, so these figures say little.** " } else { "" };
     let _ = fs::remove_dir_all(&model);
     let conditions = format!(
-        "{busy}{}; {threads} threads; medians of {} rounds of {steps} steps; other work had {:.0} % of the \
+        "{busy}{}; {threads} threads; medians of {} × {steps} steps; other work had {:.0} % of the \
          processors. {}. `{command}`.",
         machine::describe(),
         options.rounds,

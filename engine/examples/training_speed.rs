@@ -1,107 +1,139 @@
-//! Measures training and generation: `cargo run --release -p llm-tuner-engine --example training_speed --
-//! [nano|gpt2|smollm2|qwen2.5] [full|lora] [sequences] [tokens per sequence] [steps]`. Random weights and tokens; nothing is read.
+//! Measures training or generation and prints one line of JSON:
+//! `cargo run --release -p llm-tuner-engine --example training_speed -- CONFIG.JSON [full|lora|generate] [sequences]
+//! [tokens] [steps] [modules for LoRA, with commas]`. Random weights and tokens. `cargo xtask bench engine` runs it
+//! beside its peers; `engine/benches/README.md` says what the line holds.
+//!
+//! For `generate`, a step is one answer: the prompt has `sequences` tokens and the answer `tokens`.
 
-use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
+use llm_tuner_engine::config::ModelConfig;
+use llm_tuner_engine::kernels::tier::{self, Tier};
 use llm_tuner_engine::lora::LoraConfig;
 use llm_tuner_engine::memory::training_memory_bytes;
-use llm_tuner_engine::model::{Batch, IGNORE, KvCache, Model, ModelError};
+use llm_tuner_engine::model::{Batch, IGNORE, KvCache, Model};
 use llm_tuner_engine::optimizer::OptimizerConfig;
 use llm_tuner_engine::rng::Stream;
 use llm_tuner_engine::trainer::Trainer;
+use serde_json::{Value, json};
+use std::error::Error;
 use std::time::Instant;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Steps before the clock counts: memory is touched, and threads are started.
+const WARM_UP: usize = 2;
+
+struct Work {
+    vocabulary: u64,
+    sequences: usize,
+    tokens: usize,
+    steps: usize,
+    lora: Option<LoraConfig>,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    Tier::wanted(std::env::var(tier::VARIABLE).ok().as_deref())?.choose()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let path = arguments.first().ok_or("which config.json? `engine/benches/models` has some")?;
     let word = |i: usize, otherwise: &str| arguments.get(i).map_or(otherwise.to_owned(), String::clone);
     let number = |i: usize, otherwise: usize| word(i, &otherwise.to_string()).parse::<usize>();
-    let (sequences, length, steps) = (number(2, 16)?, number(3, 50)?, number(4, 40)?);
-    let mut config = shape(&word(0, "nano"));
-    config.set_dropout(0.0);
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let vocabulary = serde_json::from_str::<Value>(&text)?["vocab_size"].as_u64().unwrap_or(1);
+    let config = match read_config(&text) {
+        Ok(config) => config,
+        Err(reason) => {
+            println!("{}", json!({ "unsupported": reason.to_string() }));
+            return Ok(());
+        }
+    };
+    let mode = word(1, "full");
+    let target_modules = word(5, "c_attn").split(',').map(str::to_owned).collect();
+    let lora = (mode == "lora").then(|| LoraConfig { target_modules, ..LoraConfig::default() });
+    let work = Work {
+        vocabulary,
+        sequences: number(2, 4)?,
+        tokens: number(3, 256)?,
+        steps: number(4, 5)?.max(1),
+        lora,
+    };
+    let mut line = match mode.as_str() {
+        "full" | "lora" => train(config, &work)?,
+        "generate" => generate(config, &work)?,
+        other => return Err(format!("{other} is neither full, lora nor generate").into()),
+    };
+    line["tier"] = Tier::chosen().name().into();
+    line["peak_mib"] = peak_mebibytes().into();
+    println!("{line}");
+    Ok(())
+}
 
-    let mut model = Model::init(config.clone(), 1)?;
-    let lora = LoraConfig { target_modules: config.default_lora_modules(), ..LoraConfig::default() };
-    let lora = (word(1, "full") == "lora").then_some(lora);
-    if let Some(lora) = &lora {
+/// A model's description, or why the engine has no such model.
+fn read_config(text: &str) -> Result<ModelConfig, Box<dyn Error>> {
+    let mut config = ModelConfig::from_json(serde_json::from_str(text)?)?;
+    config.set_dropout(0.0);
+    Ok(config)
+}
+
+fn train(config: ModelConfig, work: &Work) -> Result<Value, Box<dyn Error>> {
+    let length = work.tokens;
+    let tokens = work.sequences * length;
+    let estimate = training_memory_bytes(&config, work.lora.as_ref(), tokens, length) >> 20;
+    let mut model = Model::init(config, 1)?;
+    if let Some(lora) = &work.lora {
         model.attach_lora(lora, 2)?;
     }
     let mut trainer = Trainer::new(model, OptimizerConfig::default());
-    let tokens = sequences * length;
-    let (mut times, mut processor) = (Vec::new(), 0.0);
-    for step in 0..=steps {
-        let stream = Stream::new(step as u64);
-        let token = |i: usize| (stream.bits(i as u64) % config.vocab_size() as u64) as u32;
-        let ids: Vec<u32> = (0..tokens).map(token).collect();
-        let target = |i: usize| if (i + 1).is_multiple_of(length) { IGNORE } else { ids[i + 1] };
-        let targets = (0..tokens).map(target).collect();
-        let batch = Batch { targets, ids, lengths: vec![length; sequences] };
-        let start = Instant::now();
-        trainer.accumulate(&batch)?;
-        trainer.apply(1e-4)?;
-        times.push(start.elapsed().as_secs_f64());
-        if step == 0 {
+    let (mut times, mut processor, mut loss) = (Vec::new(), 0.0, 0.0);
+    for step in 0..WARM_UP + work.steps {
+        if step == WARM_UP {
             processor = processor_seconds();
         }
+        let ids = tokens_at_random(step as u64, tokens, work.vocabulary);
+        let target = |i: usize| if (i + 1).is_multiple_of(length) { IGNORE } else { ids[i + 1] };
+        let targets = (0..tokens).map(target).collect();
+        let batch = Batch { targets, ids, lengths: vec![length; work.sequences] };
+        let start = Instant::now();
+        loss = trainer.accumulate(&batch)?.mean();
+        trainer.apply(1e-4)?;
+        times.push(start.elapsed().as_secs_f64());
     }
-    times.remove(0);
-    times.sort_by(f64::total_cmp);
-    let median = times[times.len() / 2];
-    println!(
-        "train: {:.1} steps/s, {:.4} processor seconds each, {:.0} tokens/s (best {:.0}); estimate {} MiB, peak {} MiB",
-        1.0 / median,
-        (processor_seconds() - processor) / steps as f64,
-        tokens as f64 / median,
-        tokens as f64 / times[0],
-        training_memory_bytes(&config, lora.as_ref(), tokens, length) >> 20,
-        peak_mebibytes(),
-    );
-    generate(trainer.model())?;
-    Ok(())
+    Ok(json!({
+        "step_seconds": times[WARM_UP..],
+        "tokens": tokens,
+        "loss": loss,
+        "processor_seconds": (processor_seconds() - processor) / work.steps as f64,
+        "estimate_mib": estimate,
+    }))
 }
 
-/// The shape of a published model.
-fn shape(name: &str) -> ModelConfig {
-    match name {
-        "nano" => Gpt2Config::nano(1024).into(),
-        "smollm2" => ModelConfig::Llama(LlamaConfig {
-            vocab_size: 49_152,
-            hidden_size: 576,
-            intermediate_size: 1536,
-            num_hidden_layers: 30,
-            num_attention_heads: 9,
-            num_key_value_heads: Some(3),
-            max_position_embeddings: 8192,
-            rope_theta: Some(100_000.0),
-            tie_word_embeddings: true,
-            ..LlamaConfig::default()
-        }),
-        "qwen2.5" => ModelConfig::Llama(LlamaConfig {
-            model_type: "qwen2".into(),
-            vocab_size: 151_936,
-            hidden_size: 896,
-            intermediate_size: 4864,
-            num_hidden_layers: 24,
-            num_attention_heads: 14,
-            num_key_value_heads: Some(2),
-            max_position_embeddings: 32_768,
-            rope_theta: Some(1_000_000.0),
-            tie_word_embeddings: true,
-            ..LlamaConfig::default()
-        }),
-        _ => Gpt2Config::default().into(),
+/// Greedy answers to one prompt, each from an empty cache.
+fn generate(config: ModelConfig, work: &Work) -> Result<Value, Box<dyn Error>> {
+    let model = Model::init(config, 1)?;
+    let (mut times, mut prompts) = (Vec::new(), Vec::new());
+    for step in 0..WARM_UP + work.steps {
+        let prompt = tokens_at_random(step as u64, work.sequences, work.vocabulary);
+        let mut cache = KvCache::new(model.config());
+        let start = Instant::now();
+        let mut logits = model.forward_cached(&prompt, &mut cache)?;
+        prompts.push(start.elapsed().as_secs_f64());
+        for _ in 1..work.tokens {
+            logits = model.forward_cached(&[largest(&logits)], &mut cache)?;
+        }
+        std::hint::black_box(largest(&logits));
+        times.push(start.elapsed().as_secs_f64());
     }
+    Ok(json!({
+        "step_seconds": times[WARM_UP..],
+        "prompt_seconds": prompts[WARM_UP..],
+        "tokens": work.tokens,
+    }))
 }
 
-fn generate(model: &Model) -> Result<(), ModelError> {
-    let mut cache = KvCache::new(model.config());
-    let start = Instant::now();
-    model.forward_cached(&vec![1; 256], &mut cache)?;
-    println!("prompt of 256: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
-    let start = Instant::now();
-    for _ in 0..100 {
-        model.forward_cached(&[1], &mut cache)?;
-    }
-    println!("generate: {:.0} tokens/s", 100.0 / start.elapsed().as_secs_f64());
-    Ok(())
+fn tokens_at_random(seed: u64, count: usize, vocabulary: u64) -> Vec<u32> {
+    let stream = Stream::new(seed);
+    (0..count).map(|i| (stream.bits(i as u64) % vocabulary) as u32).collect()
+}
+
+fn largest(logits: &[f32]) -> u32 {
+    let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+    best.map_or(0, |(token, _)| token as u32)
 }
 
 /// Processor time of all threads so far, where the system tells: steadier than wall time on a busy machine.

@@ -26,7 +26,7 @@ cargo xtask run [--release] [-- ARGS]     build everything and serve it on http:
 cargo xtask watch [-- ARGS]               the same, and again after every change
 cargo xtask build [--release]             only build: the server, and the site under target/site
 cargo xtask test [lint|unit|e2e]… [-- A]  every check, or only the named ones; A goes to the test runner
-cargo xtask bench [NAME] [-- ARGS]        run a benchmark, or list them
+cargo xtask bench [NAME] [ARGS]           run a benchmark, or list them; `bench engine --help` has options
 
 Missing tools (the WASM target, htmx, Chromium, PostgreSQL, Python packages) are installed on the way.";
 
@@ -41,9 +41,10 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(mut args: Vec<String>) -> Result<ExitCode> {
-    // Everything behind `--` belongs to the program that we start.
+    // Everything behind `--` belongs to the program that we start; a benchmark has options of its own.
     let rest = match args.iter().position(|arg| arg == "--") {
         Some(at) => args.split_off(at).split_off(1),
+        None if args.first().is_some_and(|command| command == "bench") => args.split_off(args.len().min(2)),
         None => Vec::new(),
     };
     let release = take_flag(&mut args, "--release");

@@ -146,28 +146,37 @@ fn find_postgres() -> Option<PathBuf> {
         .find(|dir| ["initdb", "postgres"].iter().all(|name| process::is_executable(&dir.join(name))))
 }
 
-/// A Python that has PyTorch and transformers, which the engine's tests compare with. It lies
-/// in the user's cache directory: it is large, and one serves every checkout.
+/// A Python that has PyTorch and transformers, which the engine's tests compare with.
 pub fn python(workspace: &Workspace) -> Result<PathBuf> {
-    let requirements = workspace.root.join(PYTHON_REQUIREMENTS);
-    let content =
-        fs::read(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    python_with(workspace, "pytest-venv", PYTHON_REQUIREMENTS, &[])
+}
+
+/// A Python with what a file of requirements names, in a virtual environment of this name. It lies
+/// in the user's cache directory: it is large, and one serves every checkout. pip's own settings
+/// hold: who names an index with smaller builds in them gets those.
+pub fn python_with(
+    workspace: &Workspace,
+    name: &str,
+    requirements: &str,
+    environment: &[(&str, &str)],
+) -> Result<PathBuf> {
+    let path = workspace.root.join(requirements);
+    let content = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let wanted = digest(&[&content]);
-    let venv = cache_dir()?.join("pytest-venv");
+    let venv = cache_dir()?.join(name);
     let python = venv.join("bin/python");
     let stamp = venv.join("requirements.stamp");
     if python.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
-    say(&format!("Python packages of {PYTHON_REQUIREMENTS} (once, some minutes)"));
+    say(&format!("Python packages of {requirements} (once, some minutes)"));
     // A venv without pip is one that could not be finished.
     if !venv.join("bin/pip").exists() {
         create_venv(&venv)?;
     }
     let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .arg(&requirements);
-    process::run(&mut pip)?;
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&path);
+    process::run(pip.envs(environment.iter().copied()))?;
     fs::write(stamp, wanted)?;
     Ok(python)
 }

@@ -152,9 +152,9 @@ const DAMAGES: [Damage; 8] = [
         ["broken-config/config.json: not valid JSON at line 2", "Correct the file"],
     ),
     (
-        "llama",
-        |path| config(path, "model_type", json!("llama")),
-        ["llama/config.json: field \"model_type\"", "Correct that field"],
+        "mamba",
+        |path| config(path, "model_type", json!("mamba")),
+        ["mamba/config.json: field \"model_type\"", "Correct that field"],
     ),
 ];
 

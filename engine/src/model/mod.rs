@@ -42,7 +42,7 @@ pub enum ModelError {
     WrongShape { name: String, expected: Vec<usize>, found: Vec<usize> },
     #[error("the weights hold a tensor {name} that config.json does not describe; is it of another model?")]
     UnexpectedTensor { name: String },
-    #[error("lora_target_modules: this model has no module {module}; choose from {known}, or all-linear")]
+    #[error("this model has no module {module}; choose from {known}, or all-linear")]
     UnknownModule { module: String, known: String },
     #[error("lora: {field} is {value}, but must be {must}")]
     LoraBounds { field: &'static str, value: String, must: &'static str },

@@ -3,8 +3,9 @@
 
 mod support;
 
-use llm_tuner_engine::data::rows::Kind;
+use llm_tuner_engine::data::rows::{Kind, Row};
 use llm_tuner_engine::data::template::Template;
+use llm_tuner_engine::data::tokens::encode;
 use llm_tuner_engine::tokenizer::Tokenizer;
 
 fn sample() -> Vec<String> {
@@ -198,6 +199,13 @@ fn tokenizers_of_the_llama_family_give_the_same_tokens() {
             let pieces: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
             assert_eq!(pieces + &stream.finish().unwrap(), *text, "{kind}");
         }
+        let row = Row::Completion { prompt: "double".into(), completion: "twice".into() };
+        let (ids, learned) = encode(&row, &tokenizer, &Template::for_kind(Kind::Completion)).unwrap();
+        assert!(ids.starts_with(begin) && !learned[0] && learned[ids.len() - 1], "{kind}");
+        let (ids, learned) =
+            encode(&Row::Text("double".into()), &tokenizer, &Template::for_kind(Kind::Text)).unwrap();
+        assert!(begin.is_empty() || !ids.starts_with(begin), "a window of a text begins anywhere");
+        assert!(learned.iter().all(|learned| *learned));
         let special = if kind == "llama" { "</s>" } else { "<|im_end|>" };
         let ids = tokenizer.encode(special).unwrap();
         assert!(!ids.iter().any(|&id| tokenizer.ends(id)), "what a person wrote is never a special token");

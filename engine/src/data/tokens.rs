@@ -162,7 +162,9 @@ pub fn encode(
     tokenizer: &Tokenizer,
     template: &Template,
 ) -> Result<(Vec<u32>, Vec<bool>), TokenizerError> {
-    let mut ids = tokenizer.begin().to_vec();
+    // Plain text is one stream; its windows begin anywhere.
+    let begin = if row.kind() == Kind::Text { &[] } else { tokenizer.begin() };
+    let mut ids = begin.to_vec();
     let mut learned = vec![false; ids.len()];
     for part in template.render(row) {
         let (tokens, learn) = match part {

@@ -261,9 +261,9 @@ fn load_weights(directory: &Path) -> Result<Model, InferenceError> {
     Ok(Model::from_tensors(config, tensors)?)
 }
 
-/// Tokens of the parts of a prompt.
+/// Tokens of the parts of a prompt, after what a text begins with.
 pub(crate) fn tokens_of(parts: &[Part], tokenizer: &Tokenizer) -> Result<Vec<u32>, TokenizerError> {
-    let mut ids = Vec::new();
+    let mut ids = tokenizer.begin().to_vec();
     for part in parts {
         match part {
             Part::Prompt(text) | Part::Answer(text) => ids.extend(tokenizer.encode(text)?),
@@ -286,7 +286,10 @@ pub(crate) fn answer(
     let context = model.config().positions();
     let room = params.max_new_tokens.min(context / 4).max(1);
     let dropped_prompt_tokens = ids.len().saturating_sub(context.saturating_sub(room).max(1));
-    ids.drain(..dropped_prompt_tokens);
+    // What a text begins with stays.
+    let begin = if ids.starts_with(tokenizer.begin()) { tokenizer.begin().len() } else { 0 };
+    let begin = begin.min(ids.len() - dropped_prompt_tokens);
+    ids.drain(begin..begin + dropped_prompt_tokens);
     let sampler = Sampler {
         temperature: params.temperature.clamp(0.0, 100.0),
         top_p: params.top_p.clamp(1e-6, 1.0),
@@ -311,7 +314,7 @@ pub(crate) fn answer(
             break FinishReason::Length;
         }
         let next = sampler.choose(&mut logits, &ids);
-        if next == tokenizer.end_of_text() {
+        if tokenizer.ends(next) {
             break FinishReason::Stop;
         }
         tokens += 1;

@@ -1,7 +1,8 @@
-//! Text to tokens and back: byte-level BPE as GPT-2 has it, loaded from files or trained on the job's own data.
+//! Text to tokens and back: whatever a model's files describe, or byte-level BPE as GPT-2 has it, trained on the job's
+//! own data.
 //!
 //! The algorithms are the `tokenizers` crate's; this module decides how it is trained and saved, finds the
-//! end-of-text token, and never lets text that a person wrote turn into a special token.
+//! tokens that begin and end a text, and never lets text that a person wrote turn into a special token.
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use crate::data::template::{END_OF_TEXT, Template};
 use crate::error::{FileError, NextStep};
 use crate::files::read_json;
 
+mod special;
 mod stream;
 pub use stream::TextStream;
 
@@ -32,13 +34,14 @@ pub const TRAINING_SAMPLE_BYTES: usize = 8 << 20;
 const SMALLEST_VOCAB: usize = 257;
 
 /// Files that make up a tokenizer, copied as they are from a base model to the result.
-pub const FILES: [&str; 6] = [
+pub const FILES: [&str; 7] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.json",
     "merges.txt",
     "special_tokens_map.json",
     "added_tokens.json",
+    "tokenizer.model",
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -114,11 +117,15 @@ fn byte_level(bpe: BPE) -> Inner {
     inner
 }
 
-/// A byte-level BPE tokenizer with an end-of-text token.
+/// A tokenizer with an end-of-text token.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Inner,
     end_of_text: u32,
+    /// What a text begins with, in models that were trained so; often nothing.
+    begin: Vec<u32>,
+    /// Tokens that end an answer, besides the end-of-text token.
+    ends: Vec<u32>,
     /// Where it was read from, to be copied; `None` if trained here.
     source: Option<PathBuf>,
 }
@@ -172,8 +179,12 @@ impl Tokenizer {
         };
         let inner = inner
             .map_err(|error| TokenizerError::Invalid { path: path.clone(), message: error.to_string() })?;
-        let end_of_text = end_of_text_name(directory)?;
-        Self::finish(inner, &end_of_text, Some(directory.to_path_buf()), &path)
+        let special = special::read(directory)?;
+        let by_number = || inner.id_to_token(*special.ends.first()?);
+        let end_of_text = special.end_of_text.clone().or_else(by_number);
+        let end_of_text = end_of_text.unwrap_or_else(|| END_OF_TEXT.to_owned());
+        let tokenizer = Self::finish(inner, &end_of_text, Some(directory.to_path_buf()), &path)?;
+        Ok(Self { ends: special.ends, ..tokenizer })
     }
 
     /// Loads a `tokenizer.json` that [`Tokenizer::save_json`] wrote.
@@ -202,7 +213,8 @@ impl Tokenizer {
             .add_special_tokens([AddedToken::from(end_of_text, true)])
             .map_err(|error| invalid(error.to_string()))?;
         inner.set_encode_special_tokens(true);
-        Ok(Self { inner, end_of_text: id, source })
+        let begin = beginning(&inner).map_err(|error| invalid(error.to_string()))?;
+        Ok(Self { inner, end_of_text: id, begin, ends: Vec::new(), source })
     }
 
     /// Tokens of a text; `<|endoftext|>` in it is text like any other.
@@ -229,6 +241,16 @@ impl Tokenizer {
 
     pub fn end_of_text(&self) -> u32 {
         self.end_of_text
+    }
+
+    /// What a text begins with: nothing for GPT-2 and Qwen, a token of its own for Llama.
+    pub fn begin(&self) -> &[u32] {
+        &self.begin
+    }
+
+    /// Whether a token ends an answer.
+    pub fn ends(&self, id: u32) -> bool {
+        id == self.end_of_text || self.ends.contains(&id)
     }
 
     /// Number of tokens, added ones included.
@@ -308,14 +330,11 @@ impl std::fmt::Debug for Tokenizer {
     }
 }
 
-/// `eos_token` of `tokenizer_config.json`, which is a string or an object with `content`.
-fn end_of_text_name(directory: &Path) -> Result<String, FileError> {
-    let path = directory.join("tokenizer_config.json");
-    if !path.is_file() {
-        return Ok(END_OF_TEXT.to_owned());
-    }
-    let config: serde_json::Value = read_json(&path)?;
-    let token = &config["eos_token"];
-    let name = token.as_str().or_else(|| token["content"].as_str());
-    Ok(name.unwrap_or(END_OF_TEXT).to_owned())
+/// What the tokenizer's own post-processing puts before a text.
+fn beginning(inner: &Inner) -> tokenizers::Result<Vec<u32>> {
+    let [plain, whole] = [false, true].map(|special| inner.encode_fast("a", special));
+    let (plain, whole) = (plain?, whole?);
+    let (plain, whole) = (plain.get_ids(), whole.get_ids());
+    let at = (0..whole.len()).find(|&at| whole[at..].starts_with(plain)).unwrap_or(0);
+    Ok(whole[..at].to_vec())
 }

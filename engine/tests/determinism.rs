@@ -1,8 +1,8 @@
 //! The same seed gives the same bits: with any number of threads, and after a restart from a saved state.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use llm_tuner_engine::config::Gpt2Config;
-use llm_tuner_engine::lora::LoraConfig;
+use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
+use llm_tuner_engine::lora::{ALL_LINEAR, LoraConfig};
 use llm_tuner_engine::model::{Batch, IGNORE, Model};
 use llm_tuner_engine::optimizer::OptimizerConfig;
 use llm_tuner_engine::rng::Stream;
@@ -11,16 +11,38 @@ use llm_tuner_engine::trainer::{TrainError, Trainer};
 
 /// Wide enough that every kernel has work for several threads, with every kind of dropout.
 fn model(lora: bool) -> Model {
-    let config = Gpt2Config {
+    with_lora(gpt2(), lora)
+}
+
+fn gpt2() -> ModelConfig {
+    ModelConfig::Gpt2(Gpt2Config {
         n_layer: 2,
         resid_pdrop: 0.1,
         embd_pdrop: 0.1,
         attn_pdrop: 0.1,
         ..Gpt2Config::nano(700)
-    };
+    })
+}
+
+/// Six heads of queries over two of keys and values.
+fn llama() -> ModelConfig {
+    ModelConfig::Llama(LlamaConfig {
+        vocab_size: 700,
+        hidden_size: 192,
+        intermediate_size: 512,
+        num_hidden_layers: 2,
+        num_attention_heads: 6,
+        num_key_value_heads: Some(2),
+        max_position_embeddings: 256,
+        attention_dropout: 0.1,
+        ..LlamaConfig::default()
+    })
+}
+
+fn with_lora(config: ModelConfig, lora: bool) -> Model {
     let mut model = Model::init(config, 5).unwrap();
     if lora {
-        let target_modules = ["c_attn", "c_fc", "c_proj"].map(String::from).to_vec();
+        let target_modules = vec![ALL_LINEAR.into()];
         model.attach_lora(&LoraConfig { dropout: 0.1, target_modules, ..LoraConfig::default() }, 6).unwrap();
     }
     model
@@ -51,10 +73,11 @@ fn weights(model: &Model) -> TensorMap {
     all.map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() })).collect()
 }
 
-fn run(threads: usize, lora: bool) -> (Vec<u64>, TensorMap, f64) {
+fn run(config: &ModelConfig, threads: usize, lora: bool) -> (Vec<u64>, TensorMap, f64) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
-        let mut trainer = Trainer::new(model(lora), OptimizerConfig::default()).with_seed(9);
+        let mut trainer =
+            Trainer::new(with_lora(config.clone(), lora), OptimizerConfig::default()).with_seed(9);
         let log = steps(&mut trainer, 0, 2);
         let loss = trainer.evaluate(&batch(99)).unwrap().nats;
         (log, weights(trainer.model()), loss)
@@ -63,10 +86,13 @@ fn run(threads: usize, lora: bool) -> (Vec<u64>, TensorMap, f64) {
 
 #[test]
 fn threads_change_no_bit() {
-    for lora in [false, true] {
-        let one = run(1, lora);
-        for threads in [2, 4] {
-            assert!(run(threads, lora) == one, "{threads} threads, lora {lora}");
+    for config in [gpt2(), llama()] {
+        for lora in [false, true] {
+            let one = run(&config, 1, lora);
+            for threads in [2, 4] {
+                let same = run(&config, threads, lora) == one;
+                assert!(same, "{}, {threads} threads, lora {lora}", config.family());
+            }
         }
     }
 }

@@ -39,7 +39,7 @@ fn gpt2_agrees_with_pytorch() {
 
 #[test]
 fn the_llama_family_agrees_with_pytorch() {
-    agrees_with_pytorch("llama_fixtures.py", 23);
+    agrees_with_pytorch("llama_fixtures.py", 24);
 }
 
 fn agrees_with_pytorch(script: &str, expected_cases: usize) {

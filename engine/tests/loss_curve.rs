@@ -30,11 +30,13 @@ type Weights = BTreeMap<String, Vec<f32>>;
 #[test]
 fn two_hundred_steps_follow_pytorch() {
     let directory = fixtures("loss_curves.py");
-    follows_pytorch(&directory.path().join("full"));
-    follows_pytorch(&directory.path().join("lora"));
+    for (family, linears) in [("gpt2", 4), ("llama", 7)] {
+        follows_pytorch(&directory.path().join(family).join("full"), linears);
+        follows_pytorch(&directory.path().join(family).join("lora"), linears);
+    }
 }
 
-fn follows_pytorch(path: &Path) {
+fn follows_pytorch(path: &Path, linears: usize) {
     let case: Case = read_json(&path.join("case.json"));
     assert_eq!((case.batches.len(), case.losses.len()), (200, 200));
     assert!(case.losses[199] < 0.5 * case.losses[0], "there is a curve to follow: {:?}", case.losses);
@@ -70,7 +72,7 @@ fn follows_pytorch(path: &Path) {
     };
     if case.lora.is_some() {
         assert_eq!(base_after, base, "the base is frozen");
-        assert_eq!(adapter.len(), 2 * 2 * 4, "A and B of four layers in two blocks");
+        assert_eq!(adapter.len(), 2 * 2 * linears, "A and B of every layer in two blocks");
         assert!(unchanged(&adapter, &adapter_after).is_empty());
     } else {
         assert!(adapter.is_empty());

@@ -91,7 +91,8 @@ impl TokenSet {
         let encoded: Vec<_> =
             rows.par_iter().map(|row| encode(row, tokenizer, template)).collect::<Result<_, _>>()?;
         for (mut ids, mut learned) in encoded {
-            if self.kind != Kind::Text && cut(&mut ids, &mut learned, self.max_length) {
+            let begin = tokenizer.begin().len();
+            if self.kind != Kind::Text && cut(&mut ids, &mut learned, self.max_length, begin) {
                 self.truncated += 1;
             }
             self.push(&ids, &learned);
@@ -161,7 +162,10 @@ pub fn encode(
     tokenizer: &Tokenizer,
     template: &Template,
 ) -> Result<(Vec<u32>, Vec<bool>), TokenizerError> {
-    let (mut ids, mut learned) = (Vec::new(), Vec::new());
+    // Plain text is one stream; its windows begin anywhere.
+    let begin = if row.kind() == Kind::Text { &[] } else { tokenizer.begin() };
+    let mut ids = begin.to_vec();
+    let mut learned = vec![false; ids.len()];
     for part in template.render(row) {
         let (tokens, learn) = match part {
             Part::Prompt(text) => (tokenizer.encode(&text)?, false),
@@ -177,16 +181,16 @@ pub fn encode(
 /// Cuts a row to `max_length` tokens and says whether it had to.
 ///
 /// The answer matters most: what precedes it is cut first, from its beginning, down to a quarter of the length;
-/// only then the end.
-fn cut(ids: &mut Vec<u32>, learned: &mut Vec<bool>, max_length: usize) -> bool {
+/// only then the end. The first `begin` tokens, with which every text begins, stay.
+fn cut(ids: &mut Vec<u32>, learned: &mut Vec<bool>, max_length: usize, begin: usize) -> bool {
     let excess = ids.len().saturating_sub(max_length);
     if excess == 0 {
         return false;
     }
     let prompt = learned.iter().position(|&learn| learn).unwrap_or(0);
-    let from_start = excess.min(prompt.saturating_sub(max_length / 4));
-    ids.drain(..from_start);
-    learned.drain(..from_start);
+    let from_start = excess.min(prompt.saturating_sub((max_length / 4).max(begin)));
+    ids.drain(begin..begin + from_start);
+    learned.drain(begin..begin + from_start);
     ids.truncate(max_length);
     learned.truncate(max_length);
     true
@@ -235,17 +239,26 @@ mod tests {
     fn cutting_keeps_the_answer_and_what_is_nearest_to_it() {
         let mut ids: Vec<u32> = (0..10).collect();
         let mut learned: Vec<bool> = (0..10).map(|i| i >= 7).collect();
-        assert!(cut(&mut ids, &mut learned, 8));
+        assert!(cut(&mut ids, &mut learned, 8, 0));
         assert_eq!(ids, (2..10).collect::<Vec<_>>());
         assert_eq!(learned.iter().filter(|&&l| l).count(), 3);
-        assert!(!cut(&mut ids, &mut learned, 8));
+        assert!(!cut(&mut ids, &mut learned, 8, 0));
+    }
+
+    #[test]
+    fn what_every_text_begins_with_stays() {
+        let mut ids: Vec<u32> = (0..10).collect();
+        let mut learned: Vec<bool> = (0..10).map(|i| i >= 7).collect();
+        assert!(cut(&mut ids, &mut learned, 8, 1));
+        assert_eq!(ids, [0, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(learned.iter().filter(|&&l| l).count(), 3);
     }
 
     #[test]
     fn an_answer_too_long_by_itself_loses_its_end() {
         let mut ids: Vec<u32> = (0..20).collect();
         let mut learned: Vec<bool> = (0..20).map(|i| i >= 6).collect();
-        assert!(cut(&mut ids, &mut learned, 8));
+        assert!(cut(&mut ids, &mut learned, 8, 0));
         assert_eq!(ids, (4..12).collect::<Vec<_>>());
         assert_eq!(learned.iter().filter(|&&l| !l).count(), 2);
     }

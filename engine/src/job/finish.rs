@@ -16,6 +16,8 @@ use crate::files::{atomic, peft, record, safetensors};
 use crate::lora::LoraConfig;
 use crate::model::Model;
 
+const GENERATION: &str = "generation_config.json";
+
 /// Writes `model/` and puts it in place whole.
 ///
 /// LoRA gives an adapter; with `merge_adapter`, a whole model with the adapter in `adapter/` beside it.
@@ -40,6 +42,8 @@ pub fn write(
     };
     atomic::replace_directory(&layout.model(), |directory| {
         let h = &prepared.hyperparameters;
+        let whole_model =
+            |directory: &Path, model: &Model| whole_model(directory, model, &layout.base_model());
         match model.lora().cloned() {
             None => whole_model(directory, &model)?,
             Some(lora) if h.merge_adapter => {
@@ -57,13 +61,19 @@ pub fn write(
     })
 }
 
-fn whole_model(directory: &Path, model: &Model) -> Result<(), JobError> {
+/// Weights and configuration; how to generate as the base has it, since that may name further tokens that end a text.
+fn whole_model(directory: &Path, model: &Model, base: &Path) -> Result<(), JobError> {
     safetensors::write(&directory.join("model.safetensors"), model.tensors())?;
     let config = model.config().saved();
     write_json(&directory.join("config.json"), &config)?;
+    let (theirs, ours) = (base.join(GENERATION), directory.join(GENERATION));
+    if theirs.is_file() {
+        std::fs::copy(&theirs, &ours).map_err(FileError::io("write", &ours))?;
+        return Ok(());
+    }
     let [begin, end] = config.special_tokens();
     let generation = json!({ "bos_token_id": begin, "eos_token_id": end, "use_cache": true });
-    write_json(&directory.join("generation_config.json"), &generation)
+    write_json(&ours, &generation)
 }
 
 fn adapter(directory: &Path, model: &Model, lora: &LoraConfig, base: &str) -> Result<(), JobError> {

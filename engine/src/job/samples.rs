@@ -95,8 +95,9 @@ impl Samples {
 fn sample(row: &Row, tokenizer: &Tokenizer, template: &Template) -> Result<Sample, JobError> {
     if let Row::Text(text) = row {
         // The beginning of a document, to be continued.
-        let ids: Vec<u32> = tokenizer.encode(text)?.into_iter().take(16).collect();
-        let prompt = tokenizer.decode(&ids)?;
+        let start: Vec<u32> = tokenizer.encode(text)?.into_iter().take(16).collect();
+        let prompt = tokenizer.decode(&start)?;
+        let ids = [tokenizer.begin(), &start].concat();
         return Ok(Sample { prompt, expected: None, ids, max_new_tokens: 60 });
     }
     let mut parts = template.render(row);

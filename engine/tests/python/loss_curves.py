@@ -1,5 +1,5 @@
-"""Trains two small GPT-2 models for 200 steps with PyTorch and writes down where they began, the batches in order,
-and the loss of every step: all weights of one, a LoRA adapter (peft) of the other.
+"""Trains a small GPT-2 and a small Llama for 200 steps with PyTorch, twice each, and writes down where they began, the
+batches in order, and the loss of every step: first all weights, then a LoRA adapter (peft).
 
 Usage: loss_curves.py DIRECTORY. The Rust side is tests/loss_curve.rs.
 """
@@ -12,7 +12,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import get_scheduler
 
-from gpt2_fixtures import IGNORE, loss_sum, make_model, plain, save
+from gpt2_fixtures import IGNORE, fixed, is_conv1d, loss_sum, make_model, plain, save
+from llama_fixtures import EVERY, make_llama
 
 STEPS, WARMUP, DECAY = 200, 6, 0.01
 ADAPTER = {"r": 8, "alpha": 16.0, "dropout": 0.0, "target_modules": ["c_attn", "c_fc", "c_proj"]}
@@ -52,15 +53,16 @@ def train(directory, model, seed, learning_rate, adapter=None):
         torch.manual_seed(seed)
         names = {"r": adapter["r"], "lora_alpha": adapter["alpha"], "lora_dropout": adapter["dropout"]}
         names["target_modules"] = adapter["target_modules"]
-        model = get_peft_model(model, LoraConfig(**names, fan_in_fan_out=True, task_type="CAUSAL_LM"))
+        model = get_peft_model(
+            model, LoraConfig(**names, fan_in_fan_out=is_conv1d(model), task_type="CAUSAL_LM")
+        )
     model.train()
     trained = {plain(n): p for n, p in model.named_parameters() if p.requires_grad}
     if adapter:
         save(trained, directory / "adapter.safetensors")
-    fixed = [n for n in trained if n.endswith("bias") or "ln_" in n]
     groups = [
-        {"params": [p for n, p in trained.items() if n not in fixed], "weight_decay": DECAY},
-        {"params": [trained[n] for n in fixed], "weight_decay": 0.0},
+        {"params": [p for n, p in trained.items() if not fixed(n)], "weight_decay": DECAY},
+        {"params": [p for n, p in trained.items() if fixed(n)], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=learning_rate)
     scheduler = get_scheduler("cosine", optimizer, WARMUP, STEPS)
@@ -83,7 +85,9 @@ def train(directory, model, seed, learning_rate, adapter=None):
 
 
 out = Path(sys.argv[1])
-model = make_model(30)
-train(out / "full", model, 1, 6e-3)
-# The adapter learns other rows, over what was learned before.
-train(out / "lora", model, 2, 5e-3, ADAPTER)
+llama = make_llama(31, num_key_value_heads=2, tie_word_embeddings=True)
+modules = {"gpt2": ADAPTER["target_modules"], "llama": EVERY}
+for name, model in {"gpt2": make_model(30), "llama": llama}.items():
+    train(out / name / "full", model, 1, 6e-3)
+    # The adapter learns other rows, over what was learned before.
+    train(out / name / "lora", model, 2, 5e-3, {**ADAPTER, "target_modules": modules[name]})

@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use llm_tuner_engine::config::{Gpt2Config, LlamaConfig};
+use llm_tuner_engine::kernels::tier::Tier;
 use llm_tuner_engine::model::{KvCache, Model, ModelError};
 
 fn model() -> Model {
-    Model::init(Gpt2Config { n_positions: 12, initializer_range: 0.3, ..Gpt2Config::nano(50) }, 1).unwrap()
+    Model::init(Gpt2Config { n_positions: 12, initializer_range: 0.3, ..Gpt2Config::nano(50) }, 1)
+        .unwrap()
+        .on(Tier::best_f32())
 }
 
 /// Four heads of queries over two of keys and values, which are rotated by their positions.
@@ -21,7 +24,7 @@ fn llama() -> Model {
         initializer_range: 0.3,
         ..LlamaConfig::default()
     };
-    Model::init(config, 1).unwrap()
+    Model::init(config, 1).unwrap().on(Tier::best_f32())
 }
 
 fn distance(a: &[f32], b: &[f32]) -> f32 {

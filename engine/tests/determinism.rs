@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
+use llm_tuner_engine::kernels::tier::Tier;
 use llm_tuner_engine::lora::{ALL_LINEAR, LoraConfig};
 use llm_tuner_engine::model::{Batch, IGNORE, Model};
 use llm_tuner_engine::optimizer::OptimizerConfig;
@@ -73,11 +74,11 @@ fn weights(model: &Model) -> TensorMap {
     all.map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() })).collect()
 }
 
-fn run(config: &ModelConfig, threads: usize, lora: bool) -> (Vec<u64>, TensorMap, f64) {
+fn run(config: &ModelConfig, threads: usize, lora: bool, tier: Tier) -> (Vec<u64>, TensorMap, f64) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
         let mut trainer =
-            Trainer::new(with_lora(config.clone(), lora), OptimizerConfig::default()).with_seed(9);
+            Trainer::new(with_lora(config.clone(), lora).on(tier), OptimizerConfig::default()).with_seed(9);
         let log = steps(&mut trainer, 0, 2);
         let loss = trainer.evaluate(&batch(99)).unwrap().nats;
         (log, weights(trainer.model()), loss)
@@ -88,10 +89,12 @@ fn run(config: &ModelConfig, threads: usize, lora: bool) -> (Vec<u64>, TensorMap
 fn threads_change_no_bit() {
     for config in [gpt2(), llama()] {
         for lora in [false, true] {
-            let one = run(&config, 1, lora);
-            for threads in [2, 4] {
-                let same = run(&config, threads, lora) == one;
-                assert!(same, "{}, {threads} threads, lora {lora}", config.family());
+            for tier in Tier::available() {
+                let one = run(&config, 1, lora, tier);
+                for threads in [2, 4] {
+                    let same = run(&config, threads, lora, tier) == one;
+                    assert!(same, "{}, {tier}, {threads} threads, lora {lora}", config.family());
+                }
             }
         }
     }
@@ -99,14 +102,18 @@ fn threads_change_no_bit() {
 
 #[test]
 fn a_restored_trainer_goes_on_as_if_never_stopped() {
-    let new = || Trainer::new(model(true), OptimizerConfig::default()).with_seed(9);
+    Tier::available().for_each(restored);
+}
+
+fn restored(tier: Tier) {
+    let new = || Trainer::new(model(true).on(tier), OptimizerConfig::default()).with_seed(9);
     let mut whole = new();
     let log = steps(&mut whole, 0, 4);
 
     let mut first = new();
     steps(&mut first, 0, 2);
     let state = first.state();
-    let mut again = model(true);
+    let mut again = model(true).on(tier);
     again.load_lora_tensors(first.model().lora_tensor_map()).unwrap();
     let mut second = Trainer::new(again, OptimizerConfig::default()).with_seed(9);
     let mut incomplete = state.clone();

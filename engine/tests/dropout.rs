@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
+use llm_tuner_engine::kernels::tier::Tier;
 use llm_tuner_engine::lora::{ALL_LINEAR, LoraConfig};
 use llm_tuner_engine::model::{Batch, IGNORE, Model};
 use llm_tuner_engine::optimizer::OptimizerConfig;
@@ -56,7 +57,8 @@ fn llama(p: f32) -> ModelConfig {
 
 /// With an adapter on every dense layer, if wanted.
 fn adapted(config: ModelConfig, lora: bool, p: f32) -> Model {
-    let mut model = Model::init(config, 1).unwrap();
+    // Differences of losses are finer than bf16.
+    let mut model = Model::init(config, 1).unwrap().on(Tier::best_f32());
     if lora {
         let target_modules = vec![ALL_LINEAR.into()];
         let lora = LoraConfig { r: 4, dropout: p, target_modules, ..LoraConfig::default() };
@@ -93,7 +95,7 @@ fn moved(model: &Model, name: &str, direction: &[f32], by: f32) -> Model {
             let tensor = |(name, shape, data): (_, _, &[f32])| (name, Tensor { shape, data: data.to_vec() });
             let mut map = model.tensors().map(tensor).collect();
             shift(&mut map);
-            Model::from_tensors(model.config().clone(), map).unwrap()
+            Model::from_tensors(model.config().clone(), map).unwrap().on(model.tier())
         }
     }
 }

@@ -5,6 +5,7 @@
 mod common;
 
 use common::{BatchFile, fixtures, read_json, read_model, read_tensors};
+use llm_tuner_engine::kernels::tier::Tier;
 use llm_tuner_engine::lora::LoraConfig;
 use llm_tuner_engine::model::Model;
 use llm_tuner_engine::optimizer::OptimizerConfig;
@@ -31,16 +32,18 @@ type Weights = BTreeMap<String, Vec<f32>>;
 fn two_hundred_steps_follow_pytorch() {
     let directory = fixtures("loss_curves.py");
     for (family, linears) in [("gpt2", 4), ("llama", 7)] {
-        follows_pytorch(&directory.path().join(family).join("full"), linears);
-        follows_pytorch(&directory.path().join(family).join("lora"), linears);
+        for tier in [Tier::best_f32(), Tier::best()] {
+            follows_pytorch(&directory.path().join(family).join("full"), linears, tier);
+            follows_pytorch(&directory.path().join(family).join("lora"), linears, tier);
+        }
     }
 }
 
-fn follows_pytorch(path: &Path, linears: usize) {
+fn follows_pytorch(path: &Path, linears: usize, tier: Tier) {
     let case: Case = read_json(&path.join("case.json"));
     assert_eq!((case.batches.len(), case.losses.len()), (200, 200));
     assert!(case.losses[199] < 0.5 * case.losses[0], "there is a curve to follow: {:?}", case.losses);
-    let mut model = read_model(path);
+    let mut model = read_model(path).on(tier);
     if let Some(lora) = &case.lora {
         model.attach_lora(lora, 0).unwrap();
         model.load_lora_tensors(read_tensors(&path.join("adapter.safetensors"))).unwrap();
@@ -58,7 +61,7 @@ fn follows_pytorch(path: &Path, linears: usize) {
         let loss = trainer.accumulate(&batch.into()).unwrap().mean();
         trainer.apply(schedule.rate(step) as f32).unwrap();
         let apart = (loss - expected).abs() / expected;
-        assert!(apart < 0.01, "{}, step {step}: loss {loss}, PyTorch's {expected}", path.display());
+        assert!(apart < 0.01, "{tier} {}, step {step}: loss {loss}, PyTorch's {expected}", path.display());
     }
 
     let (base_after, adapter_after) = weights(trainer.model());

@@ -147,6 +147,11 @@ impl Model {
         }
     }
 
+    /// The instructions that its passes use.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
     /// The same model, whose passes use the instructions of this tier instead of the process's.
     ///
     /// # Panics

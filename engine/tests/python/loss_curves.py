@@ -45,6 +45,31 @@ def batches(rows, size):
         yield batch
 
 
+def curve(model, trained, seed, learning_rate, half):
+    """The batches and losses of all steps, in f32 or in bf16 as PyTorch mixes it."""
+    groups = [
+        {"params": [p for n, p in trained.items() if not fixed(n)], "weight_decay": DECAY},
+        {"params": [p for n, p in trained.items() if fixed(n)], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate)
+    scheduler = get_scheduler("cosine", optimizer, WARMUP, STEPS)
+    order = batches(make_rows(40, model.config.vocab_size, seed), 6)
+    used, losses = [], []
+    for _ in range(STEPS):
+        batch = next(order)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            loss, _ = loss_sum(model, batch)
+        loss = loss / sum(target != IGNORE for target in batch["targets"])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        used.append(batch)
+        losses.append(loss.item())
+    return used, losses
+
+
 def train(directory, model, seed, learning_rate, adapter=None):
     directory.mkdir(parents=True)
     model.config.save_pretrained(directory)
@@ -60,27 +85,15 @@ def train(directory, model, seed, learning_rate, adapter=None):
     trained = {plain(n): p for n, p in model.named_parameters() if p.requires_grad}
     if adapter:
         save(trained, directory / "adapter.safetensors")
-    groups = [
-        {"params": [p for n, p in trained.items() if not fixed(n)], "weight_decay": DECAY},
-        {"params": [p for n, p in trained.items() if fixed(n)], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=learning_rate)
-    scheduler = get_scheduler("cosine", optimizer, WARMUP, STEPS)
-    order = batches(make_rows(40, model.config.vocab_size, seed), 6)
-    used, losses = [], []
-    for _ in range(STEPS):
-        batch = next(order)
-        loss, _ = loss_sum(model, batch)
-        loss = loss / sum(target != IGNORE for target in batch["targets"])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
-        used.append(batch)
-        losses.append(loss.item())
+    begin = {name: p.detach().clone() for name, p in trained.items()}
+    # Last in f32: the adapter goes on from there.
+    used, rounded = curve(model, trained, seed, learning_rate, half=True)
+    with torch.no_grad():
+        for name, p in trained.items():
+            p.copy_(begin[name])
+    used, losses = curve(model, trained, seed, learning_rate, half=False)
     case = {"learning_rate": learning_rate, "weight_decay": DECAY, "warmup_steps": WARMUP, "lora": adapter}
-    (directory / "case.json").write_text(json.dumps({**case, "batches": used, "losses": losses}))
+    (directory / "case.json").write_text(json.dumps({**case, "batches": used, "losses": losses, "bf16": rounded}))
     print(directory.name, losses[0], losses[-1])
 
 

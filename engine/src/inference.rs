@@ -183,6 +183,10 @@ impl LoadedModel {
             }
             other => other?,
         };
+        let tokenizer = match base_dir {
+            Some(base_dir) if model.lora().is_some() => tokenizer.ending_as(base_dir)?,
+            _ => tokenizer,
+        };
         tokenizer.check_fits(model.config().vocab_size())?;
         let template =
             record.as_ref().map_or_else(|| Template::for_kind(Kind::Text), |record| record.template.clone());

@@ -248,6 +248,12 @@ impl Tokenizer {
         &self.begin
     }
 
+    /// The same, with answers that also end as the configuration of another directory says: an adapter's has none.
+    pub fn ending_as(mut self, directory: &Path) -> Result<Self, TokenizerError> {
+        self.ends.extend(special::read(directory)?.ends);
+        Ok(self)
+    }
+
     /// Whether a token ends an answer.
     pub fn ends(&self, id: u32) -> bool {
         id == self.end_of_text || self.ends.contains(&id)
@@ -290,6 +296,10 @@ impl Tokenizer {
                 config = read_json(&config_path)?;
             } else {
                 config.insert("tokenizer_class".into(), "GPT2Tokenizer".into());
+            }
+            if config.get("eos_token").is_none_or(serde_json::Value::is_null) {
+                // Beside an adapter there is no config.json that could say it.
+                config.insert("eos_token".into(), self.inner.id_to_token(self.end_of_text).into());
             }
         } else {
             self.save_json(&directory.join("tokenizer.json"))?;

@@ -199,6 +199,13 @@ fn tokenizers_of_the_llama_family_give_the_same_tokens() {
             let pieces: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
             assert_eq!(pieces + &stream.finish().unwrap(), *text, "{kind}");
         }
+        // Beside an adapter, without a configuration of the model.
+        let beside = tempfile::tempdir().unwrap();
+        tokenizer.save(beside.path(), &Template::for_kind(Kind::Text), 64).unwrap();
+        let copy = Tokenizer::load(beside.path()).unwrap();
+        assert_eq!((copy.begin(), copy.end_of_text()), (begin, ends[0]), "{kind}");
+        let copy = copy.ending_as(directory.path()).unwrap();
+        assert!(ends.iter().all(|&id| copy.ends(id)), "{kind}");
         let row = Row::Completion { prompt: "double".into(), completion: "twice".into() };
         let (ids, learned) = encode(&row, &tokenizer, &Template::for_kind(Kind::Completion)).unwrap();
         assert!(ids.starts_with(begin) && !learned[0] && learned[ids.len() - 1], "{kind}");

@@ -74,7 +74,7 @@ fn read_config(text: &str) -> Result<ModelConfig, Box<dyn Error>> {
 fn train(config: ModelConfig, work: &Work) -> Result<Value, Box<dyn Error>> {
     let length = work.tokens;
     let tokens = work.sequences * length;
-    let estimate = training_memory_bytes(&config, work.lora.as_ref(), tokens, length) >> 20;
+    let estimate = training_memory_bytes(Tier::chosen(), &config, work.lora.as_ref(), tokens, length) >> 20;
     let mut model = Model::init(config, 1)?;
     if let Some(lora) = &work.lora {
         model.attach_lora(lora, 2)?;
@@ -105,7 +105,7 @@ fn train(config: ModelConfig, work: &Work) -> Result<Value, Box<dyn Error>> {
 
 /// Greedy answers to one prompt, each from an empty cache.
 fn generate(config: ModelConfig, work: &Work) -> Result<Value, Box<dyn Error>> {
-    let model = Model::init(config, 1)?;
+    let model = Model::init(config, 1)?.for_answers();
     let (mut times, mut prompts) = (Vec::new(), Vec::new());
     for step in 0..WARM_UP + work.steps {
         let prompt = tokens_at_random(step as u64, work.sequences, work.vocabulary);

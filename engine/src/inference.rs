@@ -16,6 +16,7 @@ use crate::error::{FileError, NextStep};
 use crate::files::record::Record;
 use crate::files::{huggingface, peft, record};
 use crate::generate::Sampler;
+use crate::kernels::tier::Tier;
 use crate::model::{KvCache, Model, ModelError};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -222,8 +223,7 @@ impl LoadedModel {
 
     /// Bytes of weights.
     pub fn weight_bytes(&self) -> u64 {
-        let adapter: usize = self.model.lora_tensors().map(|(_, _, values)| values.len()).sum();
-        4 * (self.model.parameter_count() + adapter) as u64
+        self.model.weight_bytes() as u64
     }
 
     /// Answers a prompt; `on_piece` gets the text as it comes and may break off.
@@ -261,8 +261,8 @@ impl LoadedModel {
 
 fn load_weights(directory: &Path) -> Result<Model, InferenceError> {
     let config = huggingface::read_config(directory)?;
-    let tensors = huggingface::read_tensors(directory, &config)?;
-    Ok(Model::from_tensors(config, tensors)?)
+    let weights = huggingface::read_frozen(directory, &config, Tier::chosen())?;
+    Ok(Model::from_weights(config, weights)?)
 }
 
 /// Tokens of the parts of a prompt, after what a text begins with.

@@ -5,10 +5,13 @@
 use crate::config::ModelConfig;
 use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
 use crate::kernels::tier::Tier;
-use crate::model::{Adapter, Layout, Model, ModelError, Orientation, Parameter, ParameterId, plan, take};
+use crate::model::{
+    Adapter, Layout, Model, ModelError, Orientation, Parameter, ParameterId, WeightMap, plan, take,
+};
 use crate::rng::Stream;
 use crate::tensor::{Tensor, TensorMap};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// PEFT's word for every dense layer but the head.
 pub const ALL_LINEAR: &str = "all-linear";
@@ -127,7 +130,7 @@ impl Model {
                     [("A", vec![r, inputs], a), ("B", vec![outputs, r], vec![0.0; outputs * r])]
                 {
                     let name = format!("base_model.model.{path}.lora_{kind}.weight");
-                    self.parameters.push(Parameter { name, shape, values, trainable: true });
+                    self.parameters.push(Parameter { name, shape, values: values.into(), trainable: true });
                 }
                 linear.adapter = Some(Adapter {
                     a: ParameterId(id),
@@ -142,17 +145,19 @@ impl Model {
     }
 
     /// The adapter's tensors under PEFT's names; nothing without an adapter.
-    pub fn lora_tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, &[f32])> {
+    pub fn lora_tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, Cow<'_, [f32]>)> {
         let adapters = &self.parameters[self.base_len()..];
-        adapters.iter().map(|p| (p.name.clone(), p.shape.clone(), p.values.as_slice()))
+        adapters.iter().map(|p| (p.name.clone(), p.shape.clone(), p.values.to_f32()))
     }
 
     /// Replaces the values of the attached adapter. All of its tensors must be there, and no others;
     /// on an error the adapter is unchanged.
-    pub fn load_lora_tensors(&mut self, mut tensors: TensorMap) -> Result<(), ModelError> {
+    pub fn load_lora_tensors(&mut self, tensors: TensorMap) -> Result<(), ModelError> {
         if self.lora.is_none() {
             return Err(ModelError::NoLora);
         }
+        let weight = |(name, Tensor { shape, data })| (name, (shape, data.into()));
+        let mut tensors: WeightMap = tensors.into_iter().map(weight).collect();
         let base = self.base_len();
         let loaded: Vec<Parameter> = self.parameters[base..]
             .iter()
@@ -176,9 +181,10 @@ impl Model {
         for block in &mut self.layout.blocks {
             for linear in block.linears_mut() {
                 let Some(adapter) = linear.adapter.take() else { continue };
-                let a = Mat::new(&adapters[adapter.a.0 - base].values, adapter.rank, linear.inputs);
-                let b = Mat::new(&adapters[adapter.b.0 - base].values, linear.outputs, adapter.rank);
-                let weight = &mut self.parameters[linear.weight.0].values;
+                let [a, b] = [adapter.a, adapter.b].map(|id| adapters[id.0 - base].values.to_f32());
+                let a = Mat::new(&a, adapter.rank, linear.inputs);
+                let b = Mat::new(&b, linear.outputs, adapter.rank);
+                let weight = self.parameters[linear.weight.0].values.exact();
                 let (out, left, right) = match linear.orientation {
                     Orientation::InOut => (MatMut::new(weight, linear.inputs, linear.outputs), a.t(), b.t()),
                     Orientation::OutIn => (MatMut::new(weight, linear.outputs, linear.inputs), b, a),
@@ -194,7 +200,9 @@ impl Model {
 
     /// The adapter's tensors as a map, e.g. for a checkpoint.
     pub fn lora_tensor_map(&self) -> TensorMap {
-        self.lora_tensors().map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() })).collect()
+        self.lora_tensors()
+            .map(|(name, shape, data)| (name, Tensor { shape, data: data.into_owned() }))
+            .collect()
     }
 }
 
@@ -276,7 +284,7 @@ mod tests {
         assert!(a.iter().all(|x| x.abs() <= 1.0 / 8f32.sqrt()) && a.iter().any(|&x| x != 0.0));
         let (name, shape, b) = model.lora_tensors().nth(1).unwrap();
         assert_eq!(name, "base_model.model.transformer.h.0.attn.c_attn.lora_B.weight");
-        assert_eq!((shape, b), (vec![24, 2], &[0.0; 48][..]));
+        assert_eq!((shape, b.as_ref()), (vec![24, 2], &[0.0; 48][..]));
         assert_eq!(model.trainable_parameter_count(), 2 * (2 * 8 + 24 * 2));
         assert_eq!(model.parameter_count(), model.config().parameter_count());
     }

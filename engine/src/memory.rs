@@ -1,14 +1,16 @@
 //! How much memory training will take, before it starts.
 
 use crate::config::ModelConfig;
+use crate::kernels::tier::{Precision, Tier};
 use crate::lora::LoraConfig;
-use crate::model::{head_rows, largest_group, plan};
+use crate::model::{head_rows, largest_group, plan, rounded_ids};
 
 pub use crate::lora::adapter_weights;
 
-/// Bytes that training holds at its peak, with Adam's two moments, in f32:
+/// Bytes that training holds at its peak, with Adam's two moments, in f32 but for what is named:
 ///
-/// - weights: 4 bytes each; trained weights 12 more (gradient and moments)
+/// - weights: 4 bytes each, or 2 where they are frozen and a tier of bf16 reads them; trained weights 12 more
+///   (gradient and moments)
 /// - per token of the largest batch and per layer: the layer's input and middle (`2 · width`), queries, keys and
 ///   values, the heads' outputs, what the activation reads, and each adapter's `rank`
 /// - per token once: `4 · width` values (last layer, scratch, gradient, dropout), the widest buffer of a layer, the
@@ -20,6 +22,7 @@ pub use crate::lora::adapter_weights;
 /// `batch_tokens` is the number of tokens of one micro-batch. An estimate: the tests hold it within a quarter
 /// of what the buffers add up to. A configuration that makes no model takes nothing.
 pub fn training_memory_bytes(
+    tier: Tier,
     config: &ModelConfig,
     lora: Option<&LoraConfig>,
     batch_tokens: usize,
@@ -27,17 +30,23 @@ pub fn training_memory_bytes(
 ) -> u64 {
     let Ok(a) = config.architecture() else { return 0 };
     let (d, f, v) = (a.width, a.inner, a.vocab);
-    let base = config.parameter_count();
-    let (weights, trained, rank) = match lora {
-        None => (base, base, 0),
+    let (layout, wanted) = plan(config);
+    let weights: usize = wanted.iter().map(|weight| weight.shape.iter().product::<usize>()).sum();
+    let (weight_bytes, trained, rank) = match lora {
+        None => (4 * weights, weights, 0),
         Some(lora) => {
             let adapter = adapter_weights(config, lora);
-            (base + adapter, adapter, lora.r)
+            let rounded: usize = match tier.precision() {
+                Precision::F32 => 0,
+                Precision::Bf16 => {
+                    rounded_ids(&layout).map(|id| wanted[id.0].shape.iter().product::<usize>()).sum()
+                }
+            };
+            (4 * (weights + adapter) - 2 * rounded, adapter, lora.r)
         }
     };
     let widest_input = f.max(d).max(a.attention_width());
     let adapter_dropout = if lora.is_some_and(|lora| lora.dropout > 0.0) { widest_input } else { 0 };
-    let (layout, _) = plan(config);
     let linears = layout.blocks.first().map_or(0, |block| block.linears().count());
     let per_layer = 2 * d + a.qkv_width() + a.attention_width() + a.mlp_width() + linears * rank;
     let once = 4 * d.max(a.attention_width())
@@ -47,9 +56,8 @@ pub fn training_memory_bytes(
     let head = batch_tokens.min(head_rows(v)) * (v + 5 * d);
     let attention = 16 * 3 * 64 * max_len;
     let angles = a.rotary.map_or(0, |rotary| 2 * rotary.frequencies.len() * max_len);
-    let values =
-        weights + 3 * trained + batch_tokens * (a.layers * per_layer + once) + head + attention + angles;
-    4 * values as u64 + (24 << 20)
+    let values = 3 * trained + batch_tokens * (a.layers * per_layer + once) + head + attention + angles;
+    (weight_bytes + 4 * values) as u64 + (24 << 20)
 }
 
 #[cfg(test)]
@@ -83,8 +91,12 @@ mod tests {
         };
         let configs: [ModelConfig; 2] = [gpt2.into(), llama.into()];
         for (config, modules) in configs.iter().zip([["c_attn", "c_proj"], ["q_proj", "down_proj"]]) {
-            for lora in [None, Some(lora(&modules)), Some(lora(&[ALL_LINEAR]))] {
-                let mut model = Model::init(config.clone(), 1).unwrap();
+            let loras = [None, Some(lora(&modules)), Some(lora(&[ALL_LINEAR]))];
+            for (lora, tier) in loras
+                .into_iter()
+                .flat_map(|lora| [Tier::best(), Tier::best_f32()].map(|tier| (lora.clone(), tier)))
+            {
+                let mut model = Model::init(config.clone(), 1).unwrap().on(tier);
                 if let Some(lora) = &lora {
                     model.attach_lora(lora, 1).unwrap();
                 }
@@ -97,7 +109,7 @@ mod tests {
                 let held = trainer.held_bytes() as f64;
                 // What is not buffers of the trainer: packing, attention scratch, the process.
                 let fixed = ((24 << 20) + 4 * 16 * 3 * 64 * 256) as f64;
-                let estimate = training_memory_bytes(config, lora.as_ref(), tokens, 256) as f64 - fixed;
+                let estimate = training_memory_bytes(tier, config, lora.as_ref(), tokens, 256) as f64 - fixed;
                 assert!(estimate >= held && estimate < 1.25 * held, "{estimate} {held} {lora:?}");
             }
         }

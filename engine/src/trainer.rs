@@ -46,8 +46,10 @@ pub struct Trainer {
 const COUNTERS: [&str; 2] = ["trainer.step", "trainer.batches"];
 
 impl Trainer {
-    /// Prepares training of the model's trainable weights.
-    pub fn new(model: Model, config: OptimizerConfig) -> Self {
+    /// Prepares training of the model's trainable weights. Frozen ones are rounded to bf16 where the tier's products
+    /// would round them anyway.
+    pub fn new(mut model: Model, config: OptimizerConfig) -> Self {
+        model.round_frozen();
         let optimizer = Optimizer::new(config, &model);
         let gradients = Gradients::new(&model);
         Self {
@@ -214,10 +216,10 @@ impl Trainer {
     /// Bytes of weights, gradients, moments and buffers.
     #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
-        let weights: usize = self.model.parameters.iter().map(|p| p.values.len()).sum();
+        let weights = self.model.weight_bytes();
         let moments: usize = self.optimizer.moments.iter().flatten().map(|m| 2 * m.first.len()).sum();
         let gradients: usize = self.gradients.iter().map(|(_, g)| g.len()).sum();
-        4 * (weights + moments + gradients) + self.workspace.held_bytes()
+        weights + 4 * (moments + gradients) + self.workspace.held_bytes()
     }
 
     /// Drops accumulated gradients.

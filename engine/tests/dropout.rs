@@ -1,6 +1,8 @@
 //! Dropout, which PyTorch cannot check bit by bit: the backward pass must use the forward pass's masks.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+use std::borrow::Cow;
+
 use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
 use llm_tuner_engine::kernels::tier::Tier;
 use llm_tuner_engine::lora::{ALL_LINEAR, LoraConfig};
@@ -92,7 +94,9 @@ fn moved(model: &Model, name: &str, direction: &[f32], by: f32) -> Model {
             model
         }
         None => {
-            let tensor = |(name, shape, data): (_, _, &[f32])| (name, Tensor { shape, data: data.to_vec() });
+            let tensor = |(name, shape, data): (_, _, Cow<'_, [f32]>)| {
+                (name, Tensor { shape, data: data.into_owned() })
+            };
             let mut map = model.tensors().map(tensor).collect();
             shift(&mut map);
             Model::from_tensors(model.config().clone(), map).unwrap().on(model.tier())

@@ -12,6 +12,7 @@ use llm_tuner_engine::optimizer::OptimizerConfig;
 use llm_tuner_engine::schedule::{Schedule, ScheduleKind};
 use llm_tuner_engine::trainer::Trainer;
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -50,7 +51,6 @@ fn follows_pytorch(path: &Path, linears: usize, tier: Tier) {
         model.attach_lora(lora, 0).unwrap();
         model.load_lora_tensors(read_tensors(&path.join("adapter.safetensors"))).unwrap();
     }
-    let (base, adapter) = weights(&model);
     let schedule = Schedule {
         kind: ScheduleKind::Cosine,
         learning_rate: case.learning_rate,
@@ -59,6 +59,7 @@ fn follows_pytorch(path: &Path, linears: usize, tier: Tier) {
     };
     let config = OptimizerConfig { weight_decay: case.weight_decay, ..OptimizerConfig::default() };
     let mut trainer = Trainer::new(model, config);
+    let (base, adapter) = weights(trainer.model());
     let mut losses = Vec::new();
     for (step, batch) in (0..).zip(case.batches) {
         losses.push(trainer.accumulate(&batch.into()).unwrap().mean());
@@ -105,6 +106,6 @@ fn mean(losses: &[f64]) -> f64 {
 
 /// The base's weights, and the adapter's.
 fn weights(model: &Model) -> (Weights, Weights) {
-    let owned = |(name, _, values): (String, Vec<usize>, &[f32])| (name, values.to_vec());
+    let owned = |(name, _, values): (String, Vec<usize>, Cow<'_, [f32]>)| (name, values.into_owned());
     (model.tensors().map(owned).collect(), model.lora_tensors().map(owned).collect())
 }

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use super::{read_json, safetensors};
 use crate::config::ModelConfig;
 use crate::error::FileError;
-use crate::model::{canonical_name, expected_tensors};
-use crate::tensor::TensorMap;
+use crate::kernels::tier::Tier;
+use crate::model::{Values, WeightMap, canonical_name, expected_tensors, rounded_names};
+use crate::tensor::{Tensor, TensorMap};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -88,17 +89,46 @@ pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
 /// Reads all weights, in the engine's names.
 pub fn read_tensors(directory: &Path, config: &ModelConfig) -> Result<TensorMap, FileError> {
     let mut tensors = TensorMap::new();
+    read_each(directory, config, |name, tensor| tensors.insert(name, tensor).is_none())?;
+    Ok(tensors)
+}
+
+/// Reads all weights of a model that is only read: for an adapter to be trained over, or to answer. What products of
+/// the tier would round is rounded at once, tensor by tensor, so that memory never holds more.
+pub fn read_frozen(directory: &Path, config: &ModelConfig, tier: Tier) -> Result<WeightMap, FileError> {
+    let mut weights = WeightMap::new();
+    let rounded = rounded_names(config, tier);
+    read_each(directory, config, |name, Tensor { shape, data }| {
+        let mut values = Values::from(data);
+        if rounded.contains(&name) {
+            values.round();
+        }
+        weights.insert(name, (shape, values)).is_none()
+    })?;
+    Ok(weights)
+}
+
+/// Hands over all weights in the engine's names; `keep` answers whether the name was new.
+fn read_each(
+    directory: &Path,
+    config: &ModelConfig,
+    mut keep: impl FnMut(String, Tensor) -> bool,
+) -> Result<(), FileError> {
     for file in weight_files(directory)? {
         let wanted = |name: &str| canonical_name(config, name.to_owned()).is_some();
-        for (name, tensor) in safetensors::read(&file, wanted)? {
-            let Some(name) = canonical_name(config, name) else { continue };
-            if tensors.insert(name.clone(), tensor).is_some() {
-                let message = "it occurs twice".to_owned();
-                return Err(FileError::Tensor { path: file, tensor: name, message });
+        let mut twice = None;
+        safetensors::read_each(&file, wanted, |name, tensor| {
+            if let Some(name) = canonical_name(config, name)
+                && !keep(name.clone(), tensor)
+            {
+                twice = Some(name);
             }
+        })?;
+        if let Some(tensor) = twice {
+            return Err(FileError::Tensor { path: file, tensor, message: "it occurs twice".to_owned() });
         }
     }
-    Ok(tensors)
+    Ok(())
 }
 
 /// Compares the headers of the weight files with the configuration, without reading a weight: a directory that

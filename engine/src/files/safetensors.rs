@@ -4,6 +4,7 @@
 //! to read files of any size without holding them twice, widens 16-bit floats to f32, and says in words what is
 //! wrong with a broken file. Nothing here is memory-mapped: a file that shrinks under us is an error, not a crash.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -26,23 +27,35 @@ const CHUNK: usize = 1 << 16;
 /// # Errors
 /// Names the file, and the tensor when its type is not f32, f16 or bf16.
 pub fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<TensorMap, FileError> {
+    let mut tensors = TensorMap::new();
+    read_each(path, wanted, |name, tensor| {
+        tensors.insert(name, tensor);
+    })?;
+    Ok(tensors)
+}
+
+/// As [`read`], but hands over one tensor after the other, so that what keeps them may keep less than f32.
+pub fn read_each(
+    path: &Path,
+    wanted: impl Fn(&str) -> bool,
+    mut keep: impl FnMut(String, Tensor),
+) -> Result<(), FileError> {
     let file = File::open(path).map_err(FileError::io("open", path))?;
     let length = file.metadata().map_err(FileError::io("read", path))?.len();
     let mut reader = BufReader::with_capacity(CHUNK, file);
     let metadata = read_header(&mut reader, length, path)?;
-    let mut tensors = TensorMap::new();
     for name in metadata.offset_keys() {
         let Some(info) = metadata.info(&name) else { continue };
         let bytes = info.data_offsets.1 - info.data_offsets.0;
         if wanted(&name) {
             let data = read_values(&mut reader, bytes, info, &name, path)?;
-            tensors.insert(name, Tensor { shape: info.shape.clone(), data });
+            keep(name, Tensor { shape: info.shape.clone(), data });
         } else {
             let mut rest = (&mut reader).take(bytes as u64);
             std::io::copy(&mut rest, &mut std::io::sink()).map_err(FileError::io("read", path))?;
         }
     }
-    Ok(tensors)
+    Ok(())
 }
 
 /// Names and shapes, without the values: enough to tell whether a file fits.
@@ -125,16 +138,17 @@ fn read_values(
 
 /// Writes tensors (name, shape, values) as f32, in the order of their names, with the metadata that
 /// `transformers` asks for.
-pub fn write<'a>(
+pub fn write<'a, V: Into<Cow<'a, [f32]>>>(
     path: &Path,
-    tensors: impl IntoIterator<Item = (String, Vec<usize>, &'a [f32])>,
+    tensors: impl IntoIterator<Item = (String, Vec<usize>, V)>,
 ) -> Result<(), FileError> {
-    let mut tensors: Vec<_> = tensors.into_iter().collect();
+    let mut tensors: Vec<(String, Vec<usize>, Cow<'a, [f32]>)> =
+        tensors.into_iter().map(|(name, shape, values)| (name, shape, values.into())).collect();
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
     let mut offset = 0;
     let infos = tensors.iter().map(|(name, shape, values)| {
         let start = offset;
-        offset += size_of_val(*values);
+        offset += size_of_val(values.as_ref());
         let data_offsets = (start, offset);
         (name.clone(), TensorInfo { dtype: Dtype::F32, shape: shape.clone(), data_offsets })
     });
@@ -157,7 +171,7 @@ pub fn write<'a>(
             if cfg!(target_endian = "little") {
                 file.write_all(bytemuck::cast_slice(values))?;
             } else {
-                for value in *values {
+                for value in values.iter() {
                     file.write_all(&value.to_le_bytes())?;
                 }
             }

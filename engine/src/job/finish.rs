@@ -9,12 +9,14 @@ use super::error::JobError;
 use super::layout::JobDirectory;
 use super::prepare::Prepared;
 use crate::checkpoint::Progress;
+use crate::config::ModelConfig;
 use crate::error::FileError;
 use crate::files::peft::AdapterConfig;
 use crate::files::record::{Outcome, Record};
-use crate::files::{atomic, peft, record, safetensors};
+use crate::files::{atomic, huggingface, peft, record, safetensors};
 use crate::lora::LoraConfig;
 use crate::model::Model;
+use crate::tensor::TensorMap;
 
 const GENERATION: &str = "generation_config.json";
 
@@ -24,7 +26,7 @@ const GENERATION: &str = "generation_config.json";
 pub fn write(
     layout: &JobDirectory,
     prepared: &Prepared,
-    mut model: Model,
+    model: Model,
     progress: &Progress,
 ) -> Result<(), JobError> {
     let record = Record {
@@ -50,8 +52,8 @@ pub fn write(
                 let inner = directory.join("adapter");
                 std::fs::create_dir(&inner).map_err(FileError::io("create", &inner))?;
                 adapter(&inner, &model, &lora, &prepared.base_name)?;
-                model.merge_lora();
-                whole_model(directory, &model)?;
+                let merged = merged(model.config().clone(), &lora, model.lora_tensor_map(), layout)?;
+                whole_model(directory, &merged)?;
             }
             Some(lora) => adapter(directory, &model, &lora, &prepared.base_name)?,
         }
@@ -59,6 +61,22 @@ pub fn write(
         record::write(directory, &record)?;
         write_text(&directory.join("README.md"), &card::render(&record, h.lora.is_some()))
     })
+}
+
+/// The base once more, with the adapter folded in: training may have rounded its own copy.
+fn merged(
+    config: ModelConfig,
+    lora: &LoraConfig,
+    adapter: TensorMap,
+    layout: &JobDirectory,
+) -> Result<Model, JobError> {
+    let tensors = huggingface::read_tensors(&layout.base_model(), &config)?;
+    let mut model = Model::from_tensors(config, tensors)?;
+    // The seed is of no matter: all values are replaced.
+    model.attach_lora(lora, 0)?;
+    model.load_lora_tensors(adapter)?;
+    model.merge_lora();
+    Ok(model)
 }
 
 /// Weights and configuration; how to generate as the base has it, since that may name further tokens that end a text.

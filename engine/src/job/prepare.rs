@@ -16,6 +16,7 @@ use crate::error::FileError;
 use crate::files::huggingface;
 use crate::files::record::DataFile;
 use crate::hyperparameters::{Base, FieldError, Hyperparameters};
+use crate::kernels::tier::Tier;
 use crate::lora;
 use crate::model::Model;
 use crate::tokenizer::{TRAINING_SAMPLE_BYTES, Tokenizer};
@@ -195,8 +196,8 @@ fn load_model(
             }
         });
     };
-    let tensors = huggingface::read_tensors(&layout.base_model(), &config)?;
-    let mut model = Model::from_tensors(config, tensors)?;
+    let weights_of_base = huggingface::read_frozen(&layout.base_model(), &config, Tier::chosen())?;
+    let mut model = Model::from_weights(config, weights_of_base)?;
     let lora = lora.on(model.config());
     model.attach_lora(&lora, hyperparameters.seed)?;
     if let Some(weights) = weights {

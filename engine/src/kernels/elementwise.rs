@@ -3,6 +3,7 @@
 use super::rows_per_task;
 use super::softmax::{mask_row, masked_copy_row};
 use crate::rng::{Dropout, DropoutRow};
+use half::bf16;
 use rayon::prelude::*;
 
 vectorised! {
@@ -114,5 +115,59 @@ pub fn add_column_sums(x: &[f32], width: usize, column: usize, total: &mut [f32]
         .collect();
     for sums in partial {
         accumulate_row(total, &sums);
+    }
+}
+
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma"
+))]
+fn narrow_piece(values: &[f32], out: &mut [bf16]) {
+    for (value, out) in values.iter().zip(out) {
+        *out = rounded(*value);
+    }
+}
+
+/// Rounds to bf16: to the nearest, ties to even; a NaN stays one.
+pub fn narrow(values: &[f32], out: &mut [bf16]) {
+    let task = super::TASK_VALUES;
+    values.par_chunks(task).zip(out.par_chunks_mut(task)).for_each(|(values, out)| narrow_piece(values, out));
+}
+
+/// Widens a row to f32, exactly.
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma"
+))]
+pub fn widen(values: &[bf16], out: &mut [f32]) {
+    for (value, out) in values.iter().zip(out) {
+        *out = f32::from_bits(u32::from(value.to_bits()) << 16);
+    }
+}
+
+/// The nearest bf16, written so that loops over it are vectorised.
+#[inline(always)]
+pub(super) fn rounded(value: f32) -> bf16 {
+    let bits = value.to_bits();
+    let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    bf16::from_bits(((if value.is_nan() { bits | 0x0040_0000 } else { nearest }) >> 16) as u16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn rounding_is_that_of_the_format_and_widening_is_exact(bits: u32) {
+            let value = f32::from_bits(bits);
+            let mut out = [bf16::ZERO];
+            narrow(&[value], &mut out);
+            prop_assert_eq!(out[0].to_bits(), bf16::from_f32(value).to_bits());
+            let mut back = [0.0];
+            widen(&out, &mut back);
+            prop_assert_eq!(back[0].to_bits(), out[0].to_f32().to_bits());
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::forward::Positions;
 use super::workspace::Scratch;
-use super::{Block, Linear, Model, ModelError, Orientation, in_pool};
+use super::{Block, Linear, Model, ModelError, in_pool};
 use crate::config::ModelConfig;
 use crate::kernels::attention::forward_head;
 use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
 use crate::kernels::rope::{Angles, Turn};
-use crate::kernels::{activation, elementwise, matvec};
+use crate::kernels::{activation, elementwise};
 
 /// Keys and values of the tokens seen so far, layer by layer. Belongs to one conversation with one model.
 #[derive(Debug, Clone)]
@@ -113,7 +113,7 @@ impl Model {
         let normed = &mut scratch.narrow[..d];
         self.normalise(self.layout.last_norm, last, normed, &mut scratch.statistics[..1]);
         let mut logits = vec![0.0; a.vocab];
-        matvec::times_column(self.values(self.layout.head), normed, &mut logits);
+        self.row_times_head(normed, &mut logits);
         logits
     }
 }
@@ -178,20 +178,11 @@ impl CachedPass<'_> {
     fn rows_through(&self, linear: &Linear, x: &[f32], y: &mut [f32], stride: usize) {
         let (model, inputs, outputs) = (self.model, linear.inputs, linear.outputs);
         let rows = x.len() / inputs;
-        let w = model.values(linear.weight);
         if rows == 1 {
-            let y = &mut y[linear.column..linear.column + outputs];
-            match linear.orientation {
-                Orientation::InOut => {
-                    y.fill(0.0);
-                    matvec::add_row_times(x, w, y);
-                }
-                Orientation::OutIn => matvec::times_column(w, x, y),
-            }
+            model.row_times(x, linear, &mut y[linear.column..linear.column + outputs]);
         } else {
-            let x = Mat::new(x, rows, inputs);
             let out = MatMut::strided(&mut y[linear.column..], rows, outputs, stride);
-            gemm(model.tier, out, x, linear.matrix(w), 1.0, Write::Replace, Threads::Pool);
+            model.times(out, Mat::new(x, rows, inputs), linear, false, Write::Replace);
         }
         let Some(adapter) = linear.adapter.filter(|_| self.adapted) else { return };
         let (a, b) = (model.values(adapter.a), model.values(adapter.b));

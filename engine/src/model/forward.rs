@@ -103,14 +103,10 @@ impl Model {
 
     /// One token's row of the residual stream before the first block.
     pub(crate) fn embed_row(&self, id: u32, position: usize, out: &mut [f32]) {
-        let row = |table, row: usize| &self.values(table)[row * out.len()..][..out.len()];
-        let token = row(self.layout.token_embedding, id as usize);
-        match self.layout.position_embedding {
-            Some(table) => {
-                let position = row(table, position);
-                elementwise::add_row(out, token, position);
-            }
-            None => out.copy_from_slice(token),
+        self.token_row(id, out);
+        if let Some(table) = self.layout.position_embedding {
+            let start = position * out.len();
+            elementwise::accumulate_row(out, &self.values(table)[start..start + out.len()]);
         }
     }
 

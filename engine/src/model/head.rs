@@ -14,16 +14,7 @@ impl Model {
     pub(crate) fn project(&self, x: &[f32], logits: &mut [f32]) {
         let (d, v) = (self.architecture.width, self.architecture.vocab);
         let rows = x.len() / d;
-        let head = Mat::new(self.values(self.layout.head), v, d);
-        gemm(
-            self.tier,
-            MatMut::new(logits, rows, v),
-            Mat::new(x, rows, d),
-            head.t(),
-            1.0,
-            Write::Replace,
-            Threads::Pool,
-        );
+        self.times_head(MatMut::new(logits, rows, v), Mat::new(x, rows, d), true);
     }
 
     /// The loss of the rows that have a target. With gradients, also adds those of the head and the last
@@ -62,8 +53,7 @@ impl Model {
                 gemm(self.tier, out, logits.t(), Mat::new(normed, n, d), 1.0, Write::Add, Threads::Pool);
             }
             let dnormed = &mut scratch.hidden[..n * d];
-            let head = Mat::new(self.values(self.layout.head), v, d);
-            gemm(self.tier, MatMut::new(dnormed, n, d), logits, head, 1.0, Write::Replace, Threads::Pool);
+            self.times_head(MatMut::new(dnormed, n, d), logits, false);
             let dresidual = &mut scratch.gradient[..n * d];
             dresidual.fill(0.0);
             self.normalise_backward(norm, x, dnormed, statistics, dresidual, gradients);

@@ -41,9 +41,8 @@ impl Model {
     ) {
         let (inputs, outputs) = (linear.inputs, linear.outputs);
         let rows = x.len() / inputs;
-        let w = linear.matrix(self.values(linear.weight));
-        let x_mat = Mat::new(x, rows, inputs);
-        gemm(self.tier, columns_mut(linear, y, rows, stride), x_mat, w, 1.0, Write::Replace, Threads::Pool);
+        let out = columns_mut(linear, y, rows, stride);
+        self.times(out, Mat::new(x, rows, inputs), linear, false, Write::Replace);
         let Some(adapter) = linear.adapter else { return };
         let a = Mat::new(self.values(adapter.a), adapter.rank, inputs);
         let b = Mat::new(self.values(adapter.b), outputs, adapter.rank);
@@ -124,9 +123,8 @@ impl Model {
     ) {
         let inputs = linear.inputs;
         let rows = dy.len() / stride;
-        let w = linear.matrix(self.values(linear.weight));
         let dy = columns(linear, dy, rows, stride);
-        gemm(self.tier, MatMut::new(dx, rows, inputs), dy, w.t(), 1.0, write, Threads::Pool);
+        self.times(MatMut::new(dx, rows, inputs), dy, linear, true, write);
         let Some(adapter) = linear.adapter else { return };
         let a = Mat::new(self.values(adapter.a), adapter.rank, inputs);
         let dproduct = Mat::new(&buffers.gradient[..rows * adapter.rank], rows, adapter.rank);

@@ -15,6 +15,7 @@ mod linear;
 mod norm;
 mod parameters;
 mod plan;
+mod weight;
 mod workspace;
 
 pub use batch::{Batch, IGNORE, LossSum};
@@ -24,13 +25,17 @@ pub(crate) use gradients::Gradients;
 pub use parameters::Parameter;
 pub(crate) use parameters::{Adapter, Block, Layout, Linear, Norm, Orientation, ParameterId, Start};
 pub(crate) use plan::{canonical_name, plan};
+pub use weight::{Values, WeightMap};
+pub(crate) use weight::{rounded_ids, rounded_names};
 pub(crate) use workspace::{Workspace, head_rows, largest_group};
+
+use std::borrow::Cow;
 
 use crate::config::{Architecture, ConfigError, ModelConfig};
 use crate::kernels::tier::Tier;
 use crate::lora::LoraConfig;
 use crate::rng::Stream;
-use crate::tensor::TensorMap;
+use crate::tensor::{Tensor, TensorMap};
 
 /// Why a model cannot be made or run on what it was given.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -105,7 +110,7 @@ impl Model {
                     (0..count as u64).map(|j| (stream.normal(j) * f64::from(std)) as f32).collect()
                 }
             };
-            Parameter { name: w.name, shape: w.shape, values, trainable: true }
+            Parameter { name: w.name, shape: w.shape, values: values.into(), trainable: true }
         };
         let parameters: Vec<Parameter> = wanted.into_iter().enumerate().map(fill).collect();
         Ok(Self {
@@ -122,18 +127,24 @@ impl Model {
     /// A model with given weights. Names may lack the prefix (`transformer.` or `model.`), and buffers that old files
     /// carry beside the weights are passed over.
     pub fn from_tensors(config: impl Into<ModelConfig>, tensors: TensorMap) -> Result<Self, ModelError> {
+        let weight = |(name, Tensor { shape, data })| (name, (shape, Values::from(data)));
+        Self::from_weights(config, tensors.into_iter().map(weight).collect())
+    }
+
+    /// As [`Model::from_tensors`]; weights may be rounded already.
+    pub fn from_weights(config: impl Into<ModelConfig>, weights: WeightMap) -> Result<Self, ModelError> {
         let config = config.into();
         let architecture = config.architecture()?;
         let (layout, wanted) = plan(&config);
-        let mut tensors: TensorMap = tensors
+        let mut weights: WeightMap = weights
             .into_iter()
-            .filter_map(|(name, tensor)| Some((canonical_name(&config, name)?, tensor)))
+            .filter_map(|(name, weight)| Some((canonical_name(&config, name)?, weight)))
             .collect();
         let mut parameters = Vec::with_capacity(wanted.len());
         for w in wanted {
-            parameters.push(take(&mut tensors, w.name, w.shape)?);
+            parameters.push(take(&mut weights, w.name, w.shape)?);
         }
-        match tensors.into_keys().next() {
+        match weights.into_keys().next() {
             Some(name) => Err(ModelError::UnexpectedTensor { name }),
             None => Ok(Self {
                 config,
@@ -161,8 +172,9 @@ impl Model {
     }
 
     /// The base weights: Hugging Face name, shape, values. A tied head is not repeated.
-    pub fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, &[f32])> {
-        self.base().iter().map(|p| (p.name.clone(), p.shape.clone(), p.values.as_slice()))
+    /// What is rounded is copied.
+    pub fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, Cow<'_, [f32]>)> {
+        self.base().iter().map(|p| (p.name.clone(), p.shape.clone(), p.values.to_f32()))
     }
 
     /// Number of base weights.
@@ -175,6 +187,11 @@ impl Model {
         self.parameters.iter().filter(|p| p.trainable).map(|p| p.values.len()).sum()
     }
 
+    /// Bytes of all weights, the adapter's among them.
+    pub fn weight_bytes(&self) -> usize {
+        self.parameters.iter().map(|p| p.values.bytes()).sum()
+    }
+
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
@@ -184,9 +201,15 @@ impl Model {
         self.lora.as_ref()
     }
 
-    /// The values of one weight.
+    /// The values of a weight that is never rounded: of a norm, a bias, a table of positions, an adapter.
     pub(crate) fn values(&self, id: ParameterId) -> &[f32] {
-        &self.parameters[id.0].values
+        match &self.parameters[id.0].values {
+            Values::F32(values) => values,
+            Values::Bf16(_) => {
+                debug_assert!(false, "{} is rounded", self.parameters[id.0].name);
+                &[]
+            }
+        }
     }
 
     /// The values of a bias, where there is one.
@@ -209,18 +232,18 @@ impl Model {
     }
 }
 
-/// Takes one tensor out of a map, with the shape it must have.
+/// Takes one weight out of a map, with the shape it must have.
 pub(crate) fn take(
-    tensors: &mut TensorMap,
+    weights: &mut WeightMap,
     name: String,
     expected: Vec<usize>,
 ) -> Result<Parameter, ModelError> {
-    match tensors.remove(&name) {
+    match weights.remove(&name) {
         None => Err(ModelError::MissingTensor { name, expected }),
-        Some(t) if t.shape != expected || t.data.len() != expected.iter().product::<usize>() => {
-            Err(ModelError::WrongShape { name, expected, found: t.shape })
+        Some((shape, values)) if shape != expected || values.len() != expected.iter().product::<usize>() => {
+            Err(ModelError::WrongShape { name, expected, found: shape })
         }
-        Some(t) => Ok(Parameter { name, shape: expected, values: t.data, trainable: true }),
+        Some((_, values)) => Ok(Parameter { name, shape: expected, values, trainable: true }),
     }
 }
 
@@ -255,7 +278,7 @@ mod tests {
     }
 
     fn map(model: &Model) -> TensorMap {
-        model.tensors().map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() })).collect()
+        model.tensors().map(|(name, shape, data)| (name, Tensor { shape, data: data.into_owned() })).collect()
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Flat, because loading, saving, clipping and the optimizer are loops over all weights; the map gives the
 //! forward and backward passes their names.
 
-use crate::kernels::gemm::Mat;
+use super::weight::Values;
+use crate::kernels::gemm::{Element, Mat};
 
 /// Position of a weight tensor in the model's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +16,7 @@ pub struct Parameter {
     /// Name in the file it is saved to.
     pub name: String,
     pub shape: Vec<usize>,
-    pub values: Vec<f32>,
+    pub values: Values,
     /// Frozen weights get no gradient and no optimizer state.
     pub trainable: bool,
 }
@@ -60,7 +61,7 @@ pub struct Linear {
 
 impl Linear {
     /// The weights as `W [inputs, outputs]`.
-    pub fn matrix<'a>(&self, values: &'a [f32]) -> Mat<'a> {
+    pub fn matrix<'a, E: Element>(&self, values: &'a [E]) -> Mat<'a, E> {
         match self.orientation {
             Orientation::InOut => Mat::new(values, self.inputs, self.outputs),
             Orientation::OutIn => Mat::new(values, self.outputs, self.inputs).t(),

@@ -43,6 +43,11 @@ impl<'a, E: Copy> Mat<'a, E> {
         self.data[row * self.row_stride + col * self.col_stride]
     }
 
+    /// The values, where rows follow each other without a gap.
+    pub fn contiguous(self) -> Option<&'a [E]> {
+        (self.col_stride == 1 && self.row_stride == self.cols).then(|| &self.data[..self.rows * self.cols])
+    }
+
     /// The transposed view.
     pub fn t(self) -> Self {
         Self {
@@ -61,14 +66,17 @@ pub trait Element: Copy + Send + Sync + 'static {
 }
 
 impl Element for f32 {
+    #[inline(always)]
     fn to_f32(self) -> f32 {
         self
     }
 }
 
 impl Element for bf16 {
+    #[inline(always)]
     fn to_f32(self) -> f32 {
-        self.to_f32()
+        // The crate's own takes a branch for NaN.
+        f32::from_bits(u32::from(self.to_bits()) << 16)
     }
 }
 

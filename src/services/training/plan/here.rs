@@ -16,6 +16,7 @@ use llm_tuner_engine::{
     config::ModelConfig,
     data::rows::Kind,
     hyperparameters::{Hyperparameters, TrainingLength},
+    kernels::tier::Tier,
     memory::{adapter_weights, training_memory_bytes},
 };
 
@@ -103,7 +104,7 @@ pub(super) fn reckon(
 
     let lora = settings.lora.as_ref().map(|lora| lora.on(&config));
     let batch_tokens = u64::from(settings.batch_size) * longest.max(1);
-    let memory_bytes = training_memory_bytes(&config, lora.as_ref(), batch_tokens as usize, longest as usize);
+    let memory_bytes = training_memory_bytes(Tier::chosen(), &config, lora.as_ref(), batch_tokens as usize, longest as usize);
     let parameters = config.parameter_count() as u64;
     let trainable_parameters = lora.as_ref().map_or(parameters, |lora| adapter_weights(&config, lora) as u64);
     let flops = machine::flops_per_token(parameters, trainable_parameters) * trained_tokens;

@@ -1,0 +1,163 @@
+//! The values of one weight: f32, or rounded to bf16 where they are only read.
+//!
+//! A rounded weight takes half the memory and half the time to read. Only matrices that products and look-ups read are
+//! rounded, only while nothing trains them, and only on tiers whose products would round them anyway: so rounding once
+//! changes no product.
+
+use super::{Block, Layout, Linear, Model, Parameter, ParameterId, plan};
+use crate::config::ModelConfig;
+use crate::kernels::gemm::{Mat, MatMut, Packable, Threads, Write, gemm};
+use crate::kernels::tier::{Precision, Tier};
+use crate::kernels::{elementwise, matvec};
+use half::bf16;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The values of a weight, in row-major order.
+#[derive(Debug, Clone)]
+pub enum Values {
+    F32(Vec<f32>),
+    Bf16(Vec<bf16>),
+}
+
+/// Weights by name: shape and values.
+pub type WeightMap = BTreeMap<String, (Vec<usize>, Values)>;
+
+impl From<Vec<f32>> for Values {
+    fn from(values: Vec<f32>) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl Values {
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Bf16(values) => values.len(),
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::F32(values) => size_of_val(values.as_slice()),
+            Self::Bf16(values) => size_of_val(values.as_slice()),
+        }
+    }
+
+    /// As f32, copied where they are rounded.
+    pub fn to_f32(&self) -> Cow<'_, [f32]> {
+        match self {
+            Self::F32(values) => values.into(),
+            Self::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
+        }
+    }
+
+    /// To the nearest bf16.
+    pub(crate) fn round(&mut self) {
+        if let Self::F32(values) = self {
+            let mut rounded = vec![bf16::ZERO; values.len()];
+            elementwise::narrow(values, &mut rounded);
+            *self = Self::Bf16(rounded);
+        }
+    }
+
+    /// To change; rounded values become f32 first.
+    pub fn exact(&mut self) -> &mut Vec<f32> {
+        if let Self::Bf16(values) = self {
+            *self = Self::F32(values.iter().map(|value| value.to_f32()).collect());
+        }
+        match self {
+            Self::F32(values) => values,
+            Self::Bf16(_) => unreachable!("just replaced"),
+        }
+    }
+}
+
+/// The weights that are rounded while nothing trains them, each once.
+pub(crate) fn rounded_ids(layout: &Layout) -> impl Iterator<Item = ParameterId> {
+    let linears = layout.blocks.iter().flat_map(Block::linears).map(|linear| linear.weight);
+    let untied = (layout.head != layout.token_embedding).then_some(layout.head);
+    linears.chain([layout.token_embedding]).chain(untied)
+}
+
+/// The names of the weights that [`rounded_ids`] means, where the tier's products read bf16.
+pub(crate) fn rounded_names(config: &ModelConfig, tier: Tier) -> BTreeSet<String> {
+    let (layout, wanted) = plan(config);
+    match tier.precision() {
+        Precision::F32 => BTreeSet::new(),
+        Precision::Bf16 => rounded_ids(&layout).map(|id| wanted[id.0].name.clone()).collect(),
+    }
+}
+
+impl Model {
+    /// Rounds the weights that products read and that nothing trains, where the tier's products round them anyway.
+    pub(crate) fn round_frozen(&mut self) {
+        self.round(|parameter| !parameter.trainable);
+    }
+
+    /// For answering only: rounds as if nothing were trained.
+    pub fn for_answers(mut self) -> Self {
+        self.round(|_| true);
+        self
+    }
+
+    fn round(&mut self, chosen: impl Fn(&Parameter) -> bool) {
+        if self.tier.precision() == Precision::F32 {
+            return;
+        }
+        for ParameterId(i) in rounded_ids(&self.layout) {
+            let parameter = &mut self.parameters[i];
+            if chosen(parameter) {
+                parameter.values.round();
+            }
+        }
+    }
+
+    /// `out = x W` or `out += x W` for a dense layer; with `turned`, `x Wᵀ`.
+    pub(crate) fn times(&self, out: MatMut<'_>, x: Mat<'_>, linear: &Linear, turned: bool, write: Write) {
+        match &self.parameters[linear.weight.0].values {
+            Values::F32(w) => self.product(out, x, linear.matrix(w), turned, write),
+            Values::Bf16(w) => self.product(out, x, linear.matrix(w), turned, write),
+        }
+    }
+
+    /// `out = x H` for the head `H [vocab, width]`; with `turned`, `x Hᵀ`.
+    pub(crate) fn times_head(&self, out: MatMut<'_>, x: Mat<'_>, turned: bool) {
+        let (v, d) = (self.architecture.vocab, self.architecture.width);
+        match &self.parameters[self.layout.head.0].values {
+            Values::F32(head) => self.product(out, x, Mat::new(head, v, d), turned, Write::Replace),
+            Values::Bf16(head) => self.product(out, x, Mat::new(head, v, d), turned, Write::Replace),
+        }
+    }
+
+    fn product<E: Packable>(&self, out: MatMut<'_>, x: Mat<'_>, w: Mat<'_, E>, turned: bool, write: Write) {
+        let w = if turned { w.t() } else { w };
+        gemm(self.tier, out, x, w, 1.0, write, Threads::Pool);
+    }
+
+    /// `y = x W` for a dense layer and one row.
+    pub(crate) fn row_times(&self, x: &[f32], linear: &Linear, y: &mut [f32]) {
+        match &self.parameters[linear.weight.0].values {
+            Values::F32(w) => matvec::row_times(x, linear.matrix(w), y),
+            Values::Bf16(w) => matvec::row_times(x, linear.matrix(w), y),
+        }
+    }
+
+    /// The logits of one row that has passed the last norm.
+    pub(crate) fn row_times_head(&self, x: &[f32], logits: &mut [f32]) {
+        let (v, d) = (self.architecture.vocab, self.architecture.width);
+        match &self.parameters[self.layout.head.0].values {
+            Values::F32(head) => matvec::row_times(x, Mat::new(head, v, d).t(), logits),
+            Values::Bf16(head) => matvec::row_times(x, Mat::new(head, v, d).t(), logits),
+        }
+    }
+
+    /// Writes the embedding of a token.
+    pub(crate) fn token_row(&self, id: u32, out: &mut [f32]) {
+        let start = id as usize * out.len();
+        match &self.parameters[self.layout.token_embedding.0].values {
+            Values::F32(table) => out.copy_from_slice(&table[start..start + out.len()]),
+            Values::Bf16(table) => elementwise::widen(&table[start..start + out.len()], out),
+        }
+    }
+}

@@ -142,6 +142,14 @@ impl Tier {
         cfg!(target_arch = "aarch64") == (self == Self::NeonF32)
     }
 
+    /// This tier if it reads f32, otherwise the fastest that does: for small products whose rounding would be felt.
+    pub fn exact(self) -> Self {
+        match self.precision() {
+            Precision::F32 => self,
+            Precision::Bf16 => Self::best_f32(),
+        }
+    }
+
     /// The tier of this process: the one given to [`Tier::choose`], or the fastest.
     pub fn chosen() -> Self {
         *CHOSEN.get_or_init(Self::best)

@@ -56,10 +56,10 @@ impl Model {
         };
         let product = &mut buffers.product[..rows * adapter.rank];
         let out = MatMut::new(product, rows, adapter.rank);
-        gemm(self.tier, out, Mat::new(x, rows, inputs), a.t(), 1.0, Write::Replace, Threads::Pool);
+        gemm(self.tier.exact(), out, Mat::new(x, rows, inputs), a.t(), 1.0, Write::Replace, Threads::Pool);
         let product = Mat::new(product, rows, adapter.rank);
         let out = columns_mut(linear, y, rows, stride);
-        gemm(self.tier, out, product, b.t(), adapter.scale, Write::Add, Threads::Pool);
+        gemm(self.tier.exact(), out, product, b.t(), adapter.scale, Write::Add, Threads::Pool);
     }
 
     /// Adds the gradients of the layer's trainable weights, and leaves the low-rank product's gradient for
@@ -92,11 +92,19 @@ impl Model {
         let product = Mat::new(&buffers.product[..rows * rank], rows, rank);
         if let Some(db) = gradients.get(adapter.b) {
             let out = MatMut::new(db, outputs, rank);
-            gemm(self.tier, out, dy_mat.t(), product, scale, Write::Add, Threads::Pool);
+            gemm(self.tier.exact(), out, dy_mat.t(), product, scale, Write::Add, Threads::Pool);
         }
         let dproduct = &mut buffers.gradient[..rows * rank];
         let b = Mat::new(self.values(adapter.b), outputs, rank);
-        gemm(self.tier, MatMut::new(dproduct, rows, rank), dy_mat, b, scale, Write::Replace, Threads::Pool);
+        gemm(
+            self.tier.exact(),
+            MatMut::new(dproduct, rows, rank),
+            dy_mat,
+            b,
+            scale,
+            Write::Replace,
+            Threads::Pool,
+        );
         if let Some(da) = gradients.get(adapter.a) {
             let x = match buffers.dropout {
                 None => x,
@@ -107,7 +115,15 @@ impl Model {
                 }
             };
             let (dproduct, x) = (Mat::new(dproduct, rows, rank), Mat::new(x, rows, inputs));
-            gemm(self.tier, MatMut::new(da, rank, inputs), dproduct.t(), x, 1.0, Write::Add, Threads::Pool);
+            gemm(
+                self.tier.exact(),
+                MatMut::new(da, rank, inputs),
+                dproduct.t(),
+                x,
+                1.0,
+                Write::Add,
+                Threads::Pool,
+            );
         }
     }
 
@@ -129,13 +145,19 @@ impl Model {
         let a = Mat::new(self.values(adapter.a), adapter.rank, inputs);
         let dproduct = Mat::new(&buffers.gradient[..rows * adapter.rank], rows, adapter.rank);
         match buffers.dropout {
-            None => {
-                gemm(self.tier, MatMut::new(dx, rows, inputs), dproduct, a, 1.0, Write::Add, Threads::Pool)
-            }
+            None => gemm(
+                self.tier.exact(),
+                MatMut::new(dx, rows, inputs),
+                dproduct,
+                a,
+                1.0,
+                Write::Add,
+                Threads::Pool,
+            ),
             Some(dropout) => {
                 let through = &mut buffers.input[..rows * inputs];
                 let out = MatMut::new(through, rows, inputs);
-                gemm(self.tier, out, dproduct, a, 1.0, Write::Replace, Threads::Pool);
+                gemm(self.tier.exact(), out, dproduct, a, 1.0, Write::Replace, Threads::Pool);
                 elementwise::mask(through, inputs, dropout);
                 elementwise::accumulate(dx, through);
             }

@@ -12,9 +12,10 @@ pub use crate::lora::adapter_weights;
 /// - weights: 4 bytes each, or 2 where they are frozen and a tier of bf16 reads them; trained weights 12 more
 ///   (gradient and moments)
 /// - per token of the largest batch and per layer: the layer's input and middle (`2 · width`), queries, keys and
-///   values, the heads' outputs, what the activation reads, and each adapter's `rank`
-/// - per token once: `4 · width` values (last layer, scratch, gradient, dropout), the widest buffer of a layer, the
-///   gradients of a group of adapters, and as much as their widest input for an adapter's dropout
+///   values, the heads' outputs and what the activation reads, 2 bytes each on a tier of bf16; each adapter's `rank`
+/// - per token once: `5 · width` values (the residual stream before, in and after a block, its gradient, dropout), one
+///   buffer for each of what a block computes, the gradients of a group of adapters, and as much as their widest input
+///   for an adapter's dropout
 /// - the head's piece: up to 256 rows of logits and five of `width`
 /// - attention: three blocks of 64 × `max_len` for each of up to 16 threads; the angles of rotated positions
 /// - 24 MiB for the process and packing buffers
@@ -48,16 +49,24 @@ pub fn training_memory_bytes(
     let widest_input = f.max(d).max(a.attention_width());
     let adapter_dropout = if lora.is_some_and(|lora| lora.dropout > 0.0) { widest_input } else { 0 };
     let linears = layout.blocks.first().map_or(0, |block| block.linears().count());
-    let per_layer = 2 * d + a.qkv_width() + a.attention_width() + a.mlp_width() + linears * rank;
-    let once = 4 * d.max(a.attention_width())
+    let kept = 2 * d + a.qkv_width() + a.attention_width() + a.mlp_width();
+    let kept_bytes = match tier.precision() {
+        Precision::F32 => 4 * kept,
+        Precision::Bf16 => 2 * kept,
+    };
+    let per_layer = kept_bytes + 4 * linears * rank;
+    let once = 5 * d
+        + d.max(a.attention_width())
+        + a.attention_width()
+        + a.mlp_width().max(a.qkv_width())
         + f.max(a.qkv_width())
         + largest_group(&layout.blocks) * rank
         + adapter_dropout;
     let head = batch_tokens.min(head_rows(v)) * (v + 5 * d);
     let attention = 16 * 3 * 64 * max_len;
     let angles = a.rotary.map_or(0, |rotary| 2 * rotary.frequencies.len() * max_len);
-    let values = 3 * trained + batch_tokens * (a.layers * per_layer + once) + head + attention + angles;
-    (weight_bytes + 4 * values) as u64 + (24 << 20)
+    let values = 3 * trained + batch_tokens * once + head + attention + angles;
+    (weight_bytes + batch_tokens * a.layers * per_layer + 4 * values) as u64 + (24 << 20)
 }
 
 #[cfg(test)]

@@ -134,6 +134,21 @@ pub fn narrow(values: &[f32], out: &mut [bf16]) {
     values.par_chunks(task).zip(out.par_chunks_mut(task)).for_each(|(values, out)| narrow_piece(values, out));
 }
 
+/// Widens a whole buffer to f32, exactly.
+pub fn widen_all(values: &[bf16], out: &mut [f32]) {
+    let task = super::TASK_VALUES;
+    values.par_chunks(task).zip(out.par_chunks_mut(task)).for_each(|(values, out)| widen(values, out));
+}
+
+/// Copies a whole buffer.
+pub fn copy(values: &[f32], out: &mut [f32]) {
+    let task = super::TASK_VALUES;
+    values
+        .par_chunks(task)
+        .zip(out.par_chunks_mut(task))
+        .for_each(|(values, out)| out.copy_from_slice(values));
+}
+
 /// Widens a row to f32, exactly.
 #[multiversion::multiversion(targets(
     "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",

@@ -45,8 +45,9 @@ impl Model {
                 true => Depth::Input,
                 false => self.depth(block, gradients).unwrap_or(Depth::MlpProjection),
             };
-            let Workspace { blocks, residual, scratch, gradient, dropped, positions, angles, .. } = work;
-            let Scratch { narrow, wide, statistics, adapter_input, low_rank } = scratch;
+            let Workspace { blocks, scratch, gradient, dropped, positions, angles, .. } = work;
+            let Scratch { stream, attention, narrow, front, wide, statistics, adapter_input, low_rank } =
+                scratch;
             let positions = Positions { rows: positions, angles };
             let mut step =
                 Step { model: self, index: i, pass, gradients: &mut *gradients, adapter_input, low_rank };
@@ -54,11 +55,10 @@ impl Model {
                 block,
                 depth,
                 positions,
-                &residual[i][..values],
                 &mut blocks[i],
                 &mut gradient[..values],
                 dropped,
-                [narrow, wide],
+                [&mut stream[..values], attention, narrow, front, wide],
                 &mut statistics[..pass.rows],
             );
         }
@@ -181,18 +181,17 @@ impl Step<'_, '_> {
         block: &Block,
         depth: Depth,
         positions: Positions<'_>,
-        x: &[f32],
         acts: &mut BlockActivations,
         dx: &mut [f32],
         dropped: &mut [f32],
-        [narrow, wide]: [&mut [f32]; 2],
+        [stream, attention, narrow, front, wide]: [&mut [f32]; 5],
         statistics: &mut [Statistics],
     ) {
         let (model, a) = (self.model, &self.model.architecture);
         let (rows, d, f) = (self.pass.rows, a.width, a.inner);
-        let BlockActivations { qkv, attention, middle, inner, low_rank } = acts;
-        let inner = &mut inner[..rows * a.mlp_width()];
-        let middle = &middle[..rows * d];
+        let low_rank = &mut acts.low_rank;
+        let inner = &mut front[..rows * a.mlp_width()];
+        acts.inner.recall(inner);
         let places = block.places();
         let one = std::slice::from_ref;
         let mlp_out = Group { linears: one(&block.mlp_out), place: places.mlp_out, stride: d };
@@ -209,9 +208,11 @@ impl Step<'_, '_> {
             return;
         }
         self.input(mlp_out, dy, active, low_rank);
-        // What was kept is needed no more: the gradient takes its place.
+        // What was recalled is needed no more: the gradient takes its place.
         activation::backward(a.activation, inner, active, f);
         let normed = &mut narrow[..rows * d];
+        let middle = stream;
+        acts.middle.recall(middle);
         model.normalise(block.norm_2, middle, normed, statistics);
         self.weights(mlp_in, normed, inner, low_rank);
         if depth == Depth::FeedForward {
@@ -221,16 +222,21 @@ impl Step<'_, '_> {
         model.normalise_backward(block.norm_2, middle, normed, statistics, dx, self.gradients);
 
         let dy = self.through_dropout(Site::AfterAttention, dx, dropped);
-        self.weights(attention_out, &attention[..rows * a.attention_width()], dy, low_rank);
+        let attention = &mut attention[..rows * a.attention_width()];
+        acts.attention.recall(attention);
+        self.weights(attention_out, attention, dy, low_rank);
         if depth == Depth::AttentionProjection {
             return;
         }
         let dattention = &mut narrow[..rows * a.attention_width()];
         self.input(attention_out, dy, dattention, low_rank);
-        let dqkv = &mut wide[..rows * a.qkv_width()];
-        self.pass.attention(model, self.index).backward(&qkv[..rows * a.qkv_width()], dattention, dqkv);
+        let (qkv, dqkv) = (&mut front[..rows * a.qkv_width()], &mut wide[..rows * a.qkv_width()]);
+        acts.qkv.recall(qkv);
+        self.pass.attention(model, self.index).backward(qkv, dattention, dqkv);
         model.rotate(dqkv, positions, Turn::Back);
         let normed = &mut narrow[..rows * d];
+        let x = middle;
+        acts.input.recall(x);
         model.normalise(block.norm_1, x, normed, statistics);
         self.weights(attention_in, normed, dqkv, low_rank);
         if depth == Depth::Attention {

@@ -64,24 +64,21 @@ pub(crate) struct Positions<'a> {
 }
 
 impl Model {
-    /// Runs all blocks. With `keep`, the workspace holds every block's activations afterwards, and the
-    /// residual stream after the last block is in the last of `residual`; without, it is in the returned index.
+    /// Runs all blocks. With `keep`, the workspace holds afterwards what the backward pass needs of every block.
+    /// Returns which of `residual` holds the residual stream after the last block.
     pub(crate) fn forward(&self, batch: &Batch, pass: &Pass<'_>, work: &mut Workspace, keep: bool) -> usize {
         let values = pass.rows * self.architecture.width;
         work.place(self, &batch.lengths);
         self.embed(batch, &work.positions, pass, &mut work.residual[0][..values]);
         let positions = Positions { rows: &work.positions, angles: &work.angles };
-        let mut current = 0;
         for (i, block) in self.layout.blocks.iter().enumerate() {
-            let next = if keep { i + 1 } else { 1 - current };
             let acts = &mut work.blocks[if keep { i } else { 0 }];
-            if let Ok([x, out]) = work.residual.get_disjoint_mut([current, next]) {
-                let (x, out) = (&x[..values], &mut out[..values]);
-                self.block(i, block, pass, positions, x, acts, &mut work.scratch, out);
-            }
-            current = next;
+            let [even, odd] = &mut work.residual;
+            let (x, out) = if i % 2 == 0 { (even, odd) } else { (odd, even) };
+            let (x, out) = (&x[..values], &mut out[..values]);
+            self.block(i, block, pass, positions, x, (acts, keep), &mut work.scratch, out);
         }
-        current
+        self.layout.blocks.len() % 2
     }
 
     /// Token embeddings, plus those of positions where there are any, with dropout.
@@ -136,18 +133,16 @@ impl Model {
         pass: &Pass<'_>,
         positions: Positions<'_>,
         x: &[f32],
-        acts: &mut BlockActivations,
+        (acts, keep): (&mut BlockActivations, bool),
         scratch: &mut Scratch,
         out: &mut [f32],
     ) {
         let a = &self.architecture;
         let (rows, d, f) = (pass.rows, a.width, a.inner);
-        let Scratch { narrow, wide, statistics, adapter_input, low_rank } = scratch;
+        let Scratch { stream, attention, narrow, front, wide, statistics, adapter_input, low_rank } = scratch;
         let (narrow, statistics) = (&mut narrow[..rows * d], &mut statistics[..rows]);
-        let qkv = &mut acts.qkv[..rows * a.qkv_width()];
-        let attention = &mut acts.attention[..rows * a.attention_width()];
-        let middle = &mut acts.middle[..rows * d];
-        let inner = &mut acts.inner[..rows * a.mlp_width()];
+        let attention = &mut attention[..rows * a.attention_width()];
+        let middle = &mut stream[..rows * d];
         let mut products = acts.low_rank.iter_mut().enumerate();
         let mut linear = |linear: &Linear, x: &[f32], y: &mut [f32], stride: usize| {
             let Some((i, product)) = products.next() else { return };
@@ -157,22 +152,33 @@ impl Model {
         };
 
         self.normalise(block.norm_1, x, narrow, statistics);
+        let qkv = &mut front[..rows * a.qkv_width()];
         for part in &block.attention_in {
             linear(part, narrow, qkv, a.qkv_width());
         }
         self.add_biases(&block.attention_in, qkv, a.qkv_width());
         self.rotate(qkv, positions, Turn::Forward);
         pass.attention(self, index).forward(qkv, attention);
+        if keep {
+            acts.input.keep(x);
+            acts.qkv.keep(qkv);
+            acts.attention.keep(attention);
+        }
         linear(&block.attention_out, attention, narrow, d);
         let dropout = pass.dropout(self, index, Site::AfterAttention);
         elementwise::residual(middle, x, narrow, d, self.bias(&block.attention_out), dropout);
 
         self.normalise(block.norm_2, middle, narrow, statistics);
+        let inner = &mut front[..rows * a.mlp_width()];
         for part in &block.mlp_in {
             linear(part, narrow, inner, a.mlp_width());
         }
         let active = &mut wide[..rows * f];
         activation::forward(a.activation, inner, &self.biases(&block.mlp_in), active, f);
+        if keep {
+            acts.middle.keep(middle);
+            acts.inner.keep(inner);
+        }
         linear(&block.mlp_out, active, narrow, d);
         let dropout = pass.dropout(self, index, Site::AfterFeedForward);
         elementwise::residual(out, middle, narrow, d, self.bias(&block.mlp_out), dropout);

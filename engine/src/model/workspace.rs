@@ -3,23 +3,76 @@
 //! Norms' and activations' outputs are not kept; the backward pass makes them again from what is.
 
 use super::{Block, Model};
+use crate::kernels::elementwise;
 use crate::kernels::layernorm::Statistics;
 use crate::kernels::rope::Angles;
+use crate::kernels::tier::Precision;
+use half::bf16;
 
 /// Logits that exist at once, in values; the head works through its rows in pieces of this size.
 const LOGITS: usize = 1 << 24;
 
+/// One buffer of a block, kept from the forward pass for the backward pass: in f32, or rounded to bf16 where products
+/// read bf16, as PyTorch keeps it then.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    F32(Vec<f32>),
+    Bf16(Vec<bf16>),
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::F32(Vec::new())
+    }
+}
+
+impl Kept {
+    pub fn keep(&mut self, values: &[f32]) {
+        match self {
+            Self::F32(kept) => elementwise::copy(values, &mut kept[..values.len()]),
+            Self::Bf16(kept) => elementwise::narrow(values, &mut kept[..values.len()]),
+        }
+    }
+
+    /// Writes the first values that were kept.
+    pub fn recall(&self, out: &mut [f32]) {
+        match self {
+            Self::F32(kept) => elementwise::copy(&kept[..out.len()], out),
+            Self::Bf16(kept) => elementwise::widen_all(&kept[..out.len()], out),
+        }
+    }
+
+    fn grow(&mut self, precision: Precision, length: usize) {
+        match (&mut *self, precision) {
+            (Self::F32(kept), Precision::F32) => grow(kept, length),
+            (Self::Bf16(kept), Precision::Bf16) => grow(kept, length),
+            (_, Precision::F32) => *self = Self::F32(vec![0.0; length]),
+            (_, Precision::Bf16) => *self = Self::Bf16(vec![bf16::ZERO; length]),
+        }
+    }
+
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        match self {
+            Self::F32(kept) => 4 * kept.len(),
+            Self::Bf16(kept) => 2 * kept.len(),
+        }
+    }
+}
+
 /// What the backward pass of one block needs from its forward pass.
 #[derive(Debug, Default)]
 pub(crate) struct BlockActivations {
+    /// The residual stream before the block `[rows, width]`.
+    pub input: Kept,
     /// Queries, keys and values `[rows, qkv width]`, rotated by their positions where the model does so.
-    pub qkv: Vec<f32>,
+    pub qkv: Kept,
     /// The heads' outputs `[rows, attention width]`.
-    pub attention: Vec<f32>,
+    pub attention: Kept,
     /// The residual stream after attention `[rows, width]`.
-    pub middle: Vec<f32>,
-    /// What the activation reads `[rows, mlp width]`; the backward pass puts its gradient there.
-    pub inner: Vec<f32>,
+    pub middle: Kept,
+    /// What the activation reads `[rows, mlp width]`.
+    pub inner: Kept,
     /// For each dense layer with an adapter, its low-rank product `[rows, rank]`, in the order of
     /// `Block::linears`.
     pub low_rank: Vec<Vec<f32>>,
@@ -28,8 +81,14 @@ pub(crate) struct BlockActivations {
 /// Buffers that every block overwrites.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
+    /// `[rows, width]`: the residual stream in the middle of a block, or what is recalled of it.
+    pub stream: Vec<f32>,
+    /// `[rows, attention width]`
+    pub attention: Vec<f32>,
     /// `[rows, max(width, attention width)]`
     pub narrow: Vec<f32>,
+    /// `[rows, max(mlp width, qkv width)]`: what attention or the activation reads.
+    pub front: Vec<f32>,
     /// `[rows, max(inner, qkv width)]`
     pub wide: Vec<f32>,
     pub statistics: Vec<Statistics>,
@@ -54,8 +113,8 @@ pub(crate) struct HeadScratch {
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {
     pub blocks: Vec<BlockActivations>,
-    /// The residual stream before each block and after the last `[rows, width]`.
-    pub residual: Vec<Vec<f32>>,
+    /// The residual stream before and after a block, in turn `[rows, width]`.
+    pub residual: [Vec<f32>; 2],
     pub scratch: Scratch,
     /// Gradient of the residual stream `[rows, width]`.
     pub gradient: Vec<f32>,
@@ -91,18 +150,20 @@ impl Workspace {
         let a = &model.architecture;
         let (d, f) = (a.width, a.inner);
         let blocks = if keep { a.layers } else { 1 };
-        let streams = if keep { a.layers + 1 } else { 2 };
+        let precision = model.tier.precision();
         let rank = model.lora().map_or(0, |lora| lora.r);
         self.blocks.resize_with(blocks.max(self.blocks.len()), BlockActivations::default);
-        self.residual.resize_with(streams.max(self.residual.len()), Vec::new);
-        for stream in &mut self.residual[..streams] {
+        for stream in &mut self.residual {
             grow(stream, rows * d);
         }
         for (acts, block) in self.blocks[..blocks].iter_mut().zip(&model.layout.blocks) {
-            grow(&mut acts.qkv, rows * a.qkv_width());
-            grow(&mut acts.attention, rows * a.attention_width());
-            grow(&mut acts.middle, rows * d);
-            grow(&mut acts.inner, rows * a.mlp_width());
+            if keep {
+                acts.input.grow(precision, rows * d);
+                acts.qkv.grow(precision, rows * a.qkv_width());
+                acts.attention.grow(precision, rows * a.attention_width());
+                acts.middle.grow(precision, rows * d);
+                acts.inner.grow(precision, rows * a.mlp_width());
+            }
             acts.low_rank.resize_with(block.linears().count(), Vec::new);
             for (linear, low_rank) in block.linears().zip(&mut acts.low_rank) {
                 if !keep || linear.adapter.is_some() {
@@ -110,6 +171,9 @@ impl Workspace {
                 }
             }
         }
+        grow(&mut self.scratch.stream, rows * d);
+        grow(&mut self.scratch.attention, rows * a.attention_width());
+        grow(&mut self.scratch.front, rows * a.mlp_width().max(a.qkv_width()));
         grow(&mut self.scratch.narrow, rows * d.max(a.attention_width()));
         grow(&mut self.scratch.wide, rows * f.max(a.qkv_width()));
         grow(&mut self.scratch.statistics, rows);
@@ -149,14 +213,16 @@ impl Workspace {
     /// Bytes of all buffers.
     #[cfg(test)]
     pub fn held_bytes(&self) -> usize {
-        let blocks = self
-            .blocks
-            .iter()
-            .flat_map(|b| [&b.qkv, &b.attention, &b.middle, &b.inner].into_iter().chain(&b.low_rank));
-        let Scratch { narrow, wide, adapter_input, low_rank, .. } = &self.scratch;
+        let kept = |b: &BlockActivations| {
+            [&b.input, &b.qkv, &b.attention, &b.middle, &b.inner].map(Kept::bytes).iter().sum::<usize>()
+        };
+        let blocks: usize = self.blocks.iter().map(kept).sum();
+        let low_rank = self.blocks.iter().flat_map(|b| &b.low_rank);
+        let s = &self.scratch;
+        let scratch = [&s.stream, &s.attention, &s.narrow, &s.front, &s.wide, &s.adapter_input, &s.low_rank];
         let HeadScratch { hidden, gradient, logits, normed, residual, .. } = &self.head;
-        let rest = [narrow, wide, adapter_input, low_rank, hidden, gradient, logits, normed, residual];
-        let buffers = blocks.chain(&self.residual).chain(rest).chain([&self.gradient, &self.dropped]);
-        4 * buffers.map(Vec::len).sum::<usize>()
+        let rest = [hidden, gradient, logits, normed, residual, &self.gradient, &self.dropped];
+        let buffers = low_rank.chain(&self.residual).chain(scratch).chain(rest);
+        blocks + 4 * buffers.map(Vec::len).sum::<usize>()
     }
 }

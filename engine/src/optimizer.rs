@@ -75,8 +75,11 @@ impl Optimizer {
     pub fn new(config: OptimizerConfig, model: &Model) -> Self {
         let keep = config.moments() > 0;
         let moments = |n: usize| Moments { first: vec![0.0; n], second: vec![0.0; n] };
-        let moments =
-            model.parameters.iter().map(|p| (keep && p.trainable).then(|| moments(p.values.len()))).collect();
+        let moments = model
+            .parameters
+            .iter()
+            .map(|p| (keep && p.trainable).then(|| moments(p.values.count())))
+            .collect();
         Self { config, step: 0, moments }
     }
 

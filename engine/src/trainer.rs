@@ -181,7 +181,7 @@ impl Trainer {
             let mut moment = |kind: &str| {
                 let name = format!("optimizer.{kind}.{}", parameter.name);
                 match state.remove(&name) {
-                    Some(t) if t.shape == parameter.shape && t.data.len() == parameter.values.len() => {
+                    Some(t) if t.shape == parameter.shape && t.data.len() == parameter.values.count() => {
                         Ok(t.data)
                     }
                     _ => Err(TrainError::State { name }),

@@ -96,9 +96,8 @@ impl Shape<'_> {
             // SAFETY: inside `out` by `check`; sequences do not share rows and heads do not share columns.
             let out = unsafe { shared.block(start, head * hw, length, hw, d) };
             let dropout = self.dropout_of(start, head);
-            SCRATCH.with_borrow_mut(|scratch| {
-                forward_head(self.tier, q, k, v, self.scale, dropout, out, scratch)
-            });
+            let head = Head { tier: self.tier, q, k, v, scale: self.scale, dropout };
+            SCRATCH.with_borrow_mut(|scratch| head.forward(out, scratch));
         });
     }
 
@@ -113,7 +112,7 @@ impl Shape<'_> {
         self.for_each_head(self.kv_heads, |start, length, kv_head| {
             for head in kv_head * group..(kv_head + 1) * group {
                 let columns = self.columns(head);
-                let inputs =
+                let [q, k, v] =
                     columns.map(|column| Mat::strided(&qkv[start * wide + column..], length, hw, wide));
                 // SAFETY: as in `forward`; queries, keys and values do not share columns, and the heads of a group,
                 // which share keys and values, are handled by this task alone, one after the other.
@@ -121,9 +120,8 @@ impl Shape<'_> {
                 let dout = Mat::strided(&dout[start * d + head * hw..], length, hw, d);
                 let write = if head == kv_head * group { Write::Replace } else { Write::Add };
                 let dropout = self.dropout_of(start, head);
-                SCRATCH.with_borrow_mut(|scratch| {
-                    backward_head(self.tier, inputs, dout, self.scale, dropout, out, write, scratch);
-                });
+                let head = Head { tier: self.tier, q, k, v, scale: self.scale, dropout };
+                SCRATCH.with_borrow_mut(|scratch| head.backward(dout, out, write, scratch));
             }
         });
     }
@@ -138,35 +136,90 @@ impl Shape<'_> {
 }
 
 /// A dropout mask, the mask row of the first query, and the distance to the next one's.
-type HeadDropout = Option<(Dropout, usize, usize)>;
+pub type HeadDropout = Option<(Dropout, usize, usize)>;
 
-/// Attention of `q [n, width]` over `k`, `v [m, width]`; query `i` sees the keys up to `m − n + i`.
-pub fn forward_head(
-    tier: Tier,
-    q: Mat<'_>,
-    k: Mat<'_>,
-    v: Mat<'_>,
-    scale: f32,
-    dropout: HeadDropout,
-    mut out: MatMut<'_>,
-    scratch: &mut Vec<f32>,
-) {
-    let before = k.rows - q.rows;
-    for first in (0..q.rows).step_by(BLOCK) {
-        let n = BLOCK.min(q.rows - first);
-        let seen = before + first + n;
-        if scratch.len() < n * seen {
-            scratch.resize(n * seen, 0.0);
-        }
-        let p = &mut scratch[..n * seen];
-        probabilities(tier, q.row_range(first, n), k.row_range(0, seen), scale, before + first, p);
-        if let Some((dropout, row, step)) = dropout {
-            for (i, p) in p.chunks_mut(seen).enumerate() {
-                mask_row(p, dropout.row((row + (first + i) * step) as u64));
+/// One head of one sequence: `q [n, width]` over `k`, `v [m, width]`; query `i` sees the keys up to `m − n + i`.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    pub tier: Tier,
+    pub q: Mat<'a>,
+    pub k: Mat<'a>,
+    pub v: Mat<'a>,
+    pub scale: f32,
+    pub dropout: HeadDropout,
+}
+
+impl Head<'_> {
+    /// Writes the head's output `[n, width]`.
+    pub fn forward(self, mut out: MatMut<'_>, scratch: &mut Vec<f32>) {
+        let Self { tier, q, k, v, scale, dropout } = self;
+        let before = k.rows - q.rows;
+        for first in (0..q.rows).step_by(BLOCK) {
+            let n = BLOCK.min(q.rows - first);
+            let seen = before + first + n;
+            if scratch.len() < n * seen {
+                scratch.resize(n * seen, 0.0);
             }
+            let p = &mut scratch[..n * seen];
+            probabilities(tier, q.row_range(first, n), k.row_range(0, seen), scale, before + first, p);
+            if let Some((dropout, row, step)) = dropout {
+                for (i, p) in p.chunks_mut(seen).enumerate() {
+                    mask_row(p, dropout.row((row + (first + i) * step) as u64));
+                }
+            }
+            let v = v.row_range(0, seen);
+            gemm(tier, out.row_range(first, n), Mat::new(p, n, seen), v, 1.0, Write::Replace, Threads::One);
         }
-        let v = v.row_range(0, seen);
-        gemm(tier, out.row_range(first, n), Mat::new(p, n, seen), v, 1.0, Write::Replace, Threads::One);
+    }
+
+    /// Gradients for a whole sequence (`n = m`): writes `dq`, and writes or adds to `dk` and `dv`.
+    fn backward(
+        self,
+        dout: Mat<'_>,
+        [mut dq, mut dk, mut dv]: [MatMut<'_>; 3],
+        shared: Write,
+        scratch: &mut Vec<f32>,
+    ) {
+        let Self { tier, q, k, v, scale, dropout } = self;
+        // From the last block, which touches every key, back to the first: so the first write replaces.
+        let blocks = q.rows.div_ceil(BLOCK);
+        for block in (0..blocks).rev() {
+            let first = block * BLOCK;
+            let n = BLOCK.min(q.rows - first);
+            let seen = first + n;
+            let write = if block + 1 == blocks { shared } else { Write::Add };
+            let buffers = if dropout.is_some() { 3 } else { 2 };
+            if scratch.len() < buffers * n * seen {
+                scratch.resize(buffers * n * seen, 0.0);
+            }
+            let (p, rest) = scratch.split_at_mut(n * seen);
+            let (dp, dropped) = rest.split_at_mut(n * seen);
+            let (q, k, v) = (q.row_range(first, n), k.row_range(0, seen), v.row_range(0, seen));
+            let dout = dout.row_range(first, n);
+            let one = Threads::One;
+            probabilities(tier, q, k, scale, first, p);
+            gemm(tier, MatMut::new(dp, n, seen), dout, v.t(), 1.0, Write::Replace, one);
+            let used: &[f32] = match dropout {
+                None => p,
+                Some((dropout, row, step)) => {
+                    let dropped = &mut dropped[..n * seen];
+                    let rows = dp.chunks_mut(seen).zip(p.chunks(seen)).zip(dropped.chunks_mut(seen));
+                    for (i, ((dp, p), dropped)) in rows.enumerate() {
+                        let mask = dropout.row((row + (first + i) * step) as u64);
+                        mask_row(dp, mask);
+                        masked_copy_row(dropped, p, mask);
+                    }
+                    dropped
+                }
+            };
+            gemm(tier, dv.row_range(0, seen), Mat::new(used, n, seen).t(), dout, 1.0, write, one);
+            for (p, dp) in p.chunks(seen).zip(dp.chunks_mut(seen)) {
+                softmax_backward_row(p, dp);
+            }
+            let ds = Mat::new(dp, n, seen);
+            gemm(tier, dq.row_range(first, n), ds, k, scale, Write::Replace, one);
+            gemm(tier, dk.row_range(0, seen), ds.t(), q, scale, write, one);
+        }
     }
 }
 
@@ -176,58 +229,6 @@ fn probabilities(tier: Tier, q: Mat<'_>, k: Mat<'_>, scale: f32, before: usize, 
     gemm(tier, MatMut::new(p, n, seen), q, k.t(), scale, Write::Replace, Threads::One);
     for (i, row) in p.chunks_mut(seen).enumerate() {
         softmax_row(row, before + i + 1);
-    }
-}
-
-/// Gradients of [`forward_head`] for a whole sequence (`n = m`): writes `dq`, and writes or adds to `dk` and `dv`.
-fn backward_head(
-    tier: Tier,
-    [q, k, v]: [Mat<'_>; 3],
-    dout: Mat<'_>,
-    scale: f32,
-    dropout: HeadDropout,
-    [mut dq, mut dk, mut dv]: [MatMut<'_>; 3],
-    shared: Write,
-    scratch: &mut Vec<f32>,
-) {
-    // From the last block, which touches every key, back to the first: so the first write replaces.
-    let blocks = q.rows.div_ceil(BLOCK);
-    for block in (0..blocks).rev() {
-        let first = block * BLOCK;
-        let n = BLOCK.min(q.rows - first);
-        let seen = first + n;
-        let write = if block + 1 == blocks { shared } else { Write::Add };
-        let buffers = if dropout.is_some() { 3 } else { 2 };
-        if scratch.len() < buffers * n * seen {
-            scratch.resize(buffers * n * seen, 0.0);
-        }
-        let (p, rest) = scratch.split_at_mut(n * seen);
-        let (dp, dropped) = rest.split_at_mut(n * seen);
-        let (q, k, v) = (q.row_range(first, n), k.row_range(0, seen), v.row_range(0, seen));
-        let dout = dout.row_range(first, n);
-        let one = Threads::One;
-        probabilities(tier, q, k, scale, first, p);
-        gemm(tier, MatMut::new(dp, n, seen), dout, v.t(), 1.0, Write::Replace, one);
-        let used: &[f32] = match dropout {
-            None => p,
-            Some((dropout, row, step)) => {
-                let dropped = &mut dropped[..n * seen];
-                let rows = dp.chunks_mut(seen).zip(p.chunks(seen)).zip(dropped.chunks_mut(seen));
-                for (i, ((dp, p), dropped)) in rows.enumerate() {
-                    let mask = dropout.row((row + (first + i) * step) as u64);
-                    mask_row(dp, mask);
-                    masked_copy_row(dropped, p, mask);
-                }
-                dropped
-            }
-        };
-        gemm(tier, dv.row_range(0, seen), Mat::new(used, n, seen).t(), dout, 1.0, write, one);
-        for (p, dp) in p.chunks(seen).zip(dp.chunks_mut(seen)) {
-            softmax_backward_row(p, dp);
-        }
-        let ds = Mat::new(dp, n, seen);
-        gemm(tier, dq.row_range(first, n), ds, k, scale, Write::Replace, one);
-        gemm(tier, dk.row_range(0, seen), ds.t(), q, scale, write, one);
     }
 }
 

@@ -4,7 +4,7 @@ use super::forward::Positions;
 use super::workspace::Scratch;
 use super::{Block, Linear, Model, ModelError, in_pool};
 use crate::config::ModelConfig;
-use crate::kernels::attention::forward_head;
+use crate::kernels::attention::Head;
 use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
 use crate::kernels::rope::{Angles, Turn};
 use crate::kernels::{activation, elementwise};
@@ -158,7 +158,8 @@ impl CachedPass<'_> {
             let [k, v] = [&*keys, &*values]
                 .map(|part| Mat::strided(&part[head / group * width..], seen, width, kv_width));
             let out = MatMut::strided(&mut narrow[head * width..], rows, width, q_width);
-            forward_head(model.tier, q, k, v, a.attention_scale, None, out, &mut scores);
+            let head = Head { tier: model.tier, q, k, v, scale: a.attention_scale, dropout: None };
+            head.forward(out, &mut scores);
         }
         let mut projected = vec![0.0; rows * d];
         self.rows_through(&block.attention_out, &narrow[..rows * q_width], &mut projected, d);

@@ -8,7 +8,7 @@ pub(crate) struct Gradients(Vec<Option<Vec<f32>>>);
 
 impl Gradients {
     pub fn new(model: &Model) -> Self {
-        Self(model.parameters.iter().map(|p| p.trainable.then(|| vec![0.0; p.values.len()])).collect())
+        Self(model.parameters.iter().map(|p| p.trainable.then(|| vec![0.0; p.values.count()])).collect())
     }
 
     /// The buffer to add to, if the weight is trained.

@@ -179,12 +179,12 @@ impl Model {
 
     /// Number of base weights.
     pub fn parameter_count(&self) -> usize {
-        self.base().iter().map(|p| p.values.len()).sum()
+        self.base().iter().map(|p| p.values.count()).sum()
     }
 
     /// Number of weights that training changes.
     pub fn trainable_parameter_count(&self) -> usize {
-        self.parameters.iter().filter(|p| p.trainable).map(|p| p.values.len()).sum()
+        self.parameters.iter().filter(|p| p.trainable).map(|p| p.values.count()).sum()
     }
 
     /// Bytes of all weights, the adapter's among them.
@@ -240,7 +240,9 @@ pub(crate) fn take(
 ) -> Result<Parameter, ModelError> {
     match weights.remove(&name) {
         None => Err(ModelError::MissingTensor { name, expected }),
-        Some((shape, values)) if shape != expected || values.len() != expected.iter().product::<usize>() => {
+        Some((shape, values))
+            if shape != expected || values.count() != expected.iter().product::<usize>() =>
+        {
             Err(ModelError::WrongShape { name, expected, found: shape })
         }
         Some((_, values)) => Ok(Parameter { name, shape: expected, values, trainable: true }),

@@ -30,7 +30,8 @@ impl From<Vec<f32>> for Values {
 }
 
 impl Values {
-    pub fn len(&self) -> usize {
+    /// Number of values.
+    pub fn count(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
             Self::Bf16(values) => values.len(),

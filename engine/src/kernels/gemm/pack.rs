@@ -188,11 +188,10 @@ fn reflect(square: &mut Square) {
         unsafe { reflect_avx512(square) };
         return;
     }
-    for i in 0..SQUARE {
-        for j in 0..i {
-            let kept = square[i][j];
-            square[i][j] = square[j][i];
-            square[j][i] = kept;
+    let source = *square;
+    for (i, row) in square.iter_mut().enumerate() {
+        for (out, source) in row.iter_mut().zip(&source) {
+            *out = source[i];
         }
     }
 }

@@ -4,6 +4,7 @@
 //! of one block are all that is ever held. The backward pass computes the probabilities again.
 
 use super::gemm::{Mat, MatMut, Threads, Write, gemm};
+use super::math::dot;
 use super::softmax::{mask_row, masked_copy_row, softmax_backward_row, softmax_row};
 use super::tier::Tier;
 use crate::rng::Dropout;
@@ -153,6 +154,9 @@ impl Head<'_> {
     /// Writes the head's output `[n, width]`.
     pub fn forward(self, mut out: MatMut<'_>, scratch: &mut Vec<f32>) {
         let Self { tier, q, k, v, scale, dropout } = self;
+        if q.rows == 1 && dropout.is_none() {
+            return self.forward_one(out, scratch);
+        }
         let before = k.rows - q.rows;
         for first in (0..q.rows).step_by(BLOCK) {
             let n = BLOCK.min(q.rows - first);
@@ -170,6 +174,17 @@ impl Head<'_> {
             let v = v.row_range(0, seen);
             gemm(tier, out.row_range(first, n), Mat::new(p, n, seen), v, 1.0, Write::Replace, Threads::One);
         }
+    }
+
+    /// One query, as generation has it: no product is worth packing for it.
+    fn forward_one(self, mut out: MatMut<'_>, scratch: &mut Vec<f32>) {
+        if scratch.len() < self.k.rows {
+            scratch.resize(self.k.rows, 0.0);
+        }
+        let p = &mut scratch[..self.k.rows];
+        scores_of_one(self.q.row(0), self.k, self.scale, p);
+        softmax_row(p, self.k.rows);
+        mix(p, self.v, out.row_mut(0));
     }
 
     /// Gradients for a whole sequence (`n = m`): writes `dq`, and writes or adds to `dk` and `dv`.
@@ -219,6 +234,31 @@ impl Head<'_> {
             let ds = Mat::new(dp, n, seen);
             gemm(tier, dq.row_range(first, n), ds, k, scale, Write::Replace, one);
             gemm(tier, dk.row_range(0, seen), ds.t(), q, scale, write, one);
+        }
+    }
+}
+
+/// `p [j] = scale · q · k [j]`.
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma"
+))]
+fn scores_of_one<'a>(q: &[f32], k: Mat<'a>, scale: f32, p: &mut [f32]) {
+    for (j, p) in p.iter_mut().enumerate() {
+        *p = scale * dot(q, k.row(j));
+    }
+}
+
+/// `out = Σ p [j] · v [j]`.
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma"
+))]
+fn mix<'a>(p: &[f32], v: Mat<'a>, out: &mut [f32]) {
+    out.fill(0.0);
+    for (j, p) in p.iter().enumerate() {
+        for (out, v) in out.iter_mut().zip(v.row(j)) {
+            *out += p * v;
         }
     }
 }
@@ -290,6 +330,21 @@ mod tests {
             for (a, b) in out.iter().zip(plain(&qkv, &sequences, kv_heads)) {
                 assert!((a - b).abs() < 1e-5, "{a} {b}");
             }
+        }
+    }
+
+    #[test]
+    fn one_query_sees_what_it_sees_among_others() {
+        let (n, width) = (70, 24);
+        let [q, k, v] = [1, 2, 3].map(|seed| random(n * width, seed));
+        let [q, k, v] = [&q, &k, &v].map(|values| Mat::new(values, n, width));
+        let head = |q, k, v| Head { tier: Tier::best_f32(), q, k, v, scale: 0.3, dropout: None };
+        let (mut all, mut one, mut scratch) = (vec![0.0; n * width], vec![0.0; width], Vec::new());
+        head(q, k, v).forward(MatMut::new(&mut all, n, width), &mut scratch);
+        for (i, row) in all.chunks(width).enumerate() {
+            let (k, v) = (k.row_range(0, i + 1), v.row_range(0, i + 1));
+            head(q.row_range(i, 1), k, v).forward(MatMut::new(&mut one, 1, width), &mut scratch);
+            assert!(row.iter().zip(&one).all(|(a, b)| (a - b).abs() < 1e-5), "query {i}");
         }
     }
 

@@ -111,10 +111,9 @@ impl Shared {
     "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
     "x86_64+avx2+fma"
 ))]
-fn write_out<'a>(out: MatMut<'a>, sums: &[f32], wide: usize, scale: f32, write: Write) {
+fn write_out<'a>(mut out: MatMut<'a>, sums: &[f32], wide: usize, scale: f32, write: Write) {
     for (i, sums) in sums.chunks_exact(wide).take(out.rows).enumerate() {
-        // SAFETY: a row of a matrix that is borrowed to be written.
-        let out = unsafe { std::slice::from_raw_parts_mut(out.data.add(i * out.row_stride), out.cols) };
+        let out = out.row_mut(i);
         match write {
             Write::Replace => out.iter_mut().zip(sums).for_each(|(out, sum)| *out = scale * sum),
             Write::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += scale * sum),

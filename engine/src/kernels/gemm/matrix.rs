@@ -37,6 +37,15 @@ impl<'a, E: Copy> Mat<'a, E> {
         Self { data: &self.data[(first * self.row_stride).min(self.data.len())..], rows, ..self }
     }
 
+    /// One row.
+    ///
+    /// # Panics
+    /// If the row's values are not neighbours.
+    pub fn row(&self, row: usize) -> &'a [E] {
+        assert!(row < self.rows && self.col_stride == 1);
+        &self.data[row * self.row_stride..][..self.cols]
+    }
+
     /// One value.
     pub fn at(&self, row: usize, col: usize) -> E {
         debug_assert!(row < self.rows && col < self.cols);
@@ -115,6 +124,13 @@ impl<'a> MatMut<'a> {
         // Offsets of rows that exist, or one row past the end when `rows` is 0 and nothing is written.
         let data = self.data.wrapping_add(first * self.row_stride);
         MatMut { data, rows, cols: self.cols, row_stride: self.row_stride, lifetime: PhantomData }
+    }
+
+    /// One row, to write.
+    pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        assert!(row < self.rows);
+        // SAFETY: a row of a matrix that is borrowed to be written.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.row_stride), self.cols) }
     }
 
     /// A block of columns that other threads' blocks lie beside, which a slice cannot express.

@@ -1,10 +1,11 @@
 //! The arithmetic: small functions over slices, one file for each kind.
 //!
-//! Kernels know nothing of models or files. Matrices are row-major; rows are tokens. A faster tier
-//! (bf16 tiles, say) replaces functions in here and nothing above.
+//! Kernels know nothing of models or files. Matrices are row-major; rows are tokens. Matrix
+//! products, where the time goes, are written for the [`tier::Tier`]s of processors; the rest are plain loops that the
+//! compiler makes fast for each.
 //!
-//! Two rules keep results the same for any number of threads: work is cut into pieces by shape alone, and
-//! whatever is summed across pieces is summed in the order of the pieces.
+//! Two rules keep results the same for any number of threads: no value depends on how work is cut into
+//! pieces, or it is cut by shape alone; and whatever is summed across pieces is summed in the order of the pieces.
 
 /// Compiles a function once for AVX-512, once for AVX2 and once for the baseline, and picks when it is
 /// called. The bodies are plain loops that the compiler vectorises; sums keep [`LANES`] partial sums,

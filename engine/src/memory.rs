@@ -69,6 +69,12 @@ pub fn training_memory_bytes(
     (weight_bytes + batch_tokens * a.layers * per_layer + 4 * values) as u64 + (24 << 20)
 }
 
+/// Bytes that folding an adapter into its base holds at its peak: all weights in f32, after training's own memory was
+/// given back.
+pub fn merging_memory_bytes(config: &ModelConfig, lora: &LoraConfig) -> u64 {
+    4 * (config.parameter_count() + adapter_weights(config, lora)) as u64 + (24 << 20)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,6 +44,8 @@ pub fn write(
     };
     atomic::replace_directory(&layout.model(), |directory| {
         let h = &prepared.hyperparameters;
+        let config = model.config().clone();
+        let positions = config.positions();
         let whole_model =
             |directory: &Path, model: &Model| whole_model(directory, model, &layout.base_model());
         match model.lora().cloned() {
@@ -52,12 +54,15 @@ pub fn write(
                 let inner = directory.join("adapter");
                 std::fs::create_dir(&inner).map_err(FileError::io("create", &inner))?;
                 adapter(&inner, &model, &lora, &prepared.base_name)?;
-                let merged = merged(model.config().clone(), &lora, model.lora_tensor_map(), layout)?;
+                let tensors = model.lora_tensor_map();
+                // Both at once would take more memory than training did.
+                drop(model);
+                let merged = merged(config, &lora, tensors, layout)?;
                 whole_model(directory, &merged)?;
             }
             Some(lora) => adapter(directory, &model, &lora, &prepared.base_name)?,
         }
-        prepared.tokenizer.save(directory, &prepared.template, model.config().positions())?;
+        prepared.tokenizer.save(directory, &prepared.template, positions)?;
         record::write(directory, &record)?;
         write_text(&directory.join("README.md"), &card::render(&record, h.lora.is_some()))
     })

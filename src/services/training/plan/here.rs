@@ -17,7 +17,7 @@ use llm_tuner_engine::{
     data::rows::Kind,
     hyperparameters::{Hyperparameters, TrainingLength},
     kernels::tier::Tier,
-    memory::{adapter_weights, training_memory_bytes},
+    memory::{adapter_weights, merging_memory_bytes, training_memory_bytes},
 };
 
 /// More rows cut than this share are doubtful.
@@ -104,9 +104,19 @@ pub(super) fn reckon(
 
     let lora = settings.lora.as_ref().map(|lora| lora.on(&config));
     let batch_tokens = u64::from(settings.batch_size) * longest.max(1);
-    let memory_bytes = training_memory_bytes(Tier::chosen(), &config, lora.as_ref(), batch_tokens as usize, longest as usize);
+    let memory_bytes = training_memory_bytes(
+        Tier::chosen(),
+        &config,
+        lora.as_ref(),
+        batch_tokens as usize,
+        longest as usize,
+    );
     let parameters = config.parameter_count() as u64;
     let trainable_parameters = lora.as_ref().map_or(parameters, |lora| adapter_weights(&config, lora) as u64);
+    let memory_bytes = match &lora {
+        Some(lora) if settings.merge_adapter => memory_bytes.max(merging_memory_bytes(&config, lora)),
+        _ => memory_bytes,
+    };
     let flops = machine::flops_per_token(parameters, trainable_parameters) * trained_tokens;
     let seconds = machine::training_flops_per_second().map_or(0, |speed| (flops / speed).ceil() as u64);
     let memory_available = machine::memory_available();

@@ -14,6 +14,8 @@ use crate::error::FileError;
 use crate::model::{canonical_name, expected_tensors};
 use crate::tensor::TensorMap;
 
+/// How the model generates unless it is told otherwise; what ends its answers.
+pub const GENERATION: &str = "generation_config.json";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 

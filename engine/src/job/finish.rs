@@ -12,7 +12,7 @@ use crate::checkpoint::Progress;
 use crate::error::FileError;
 use crate::files::peft::AdapterConfig;
 use crate::files::record::{Outcome, Record};
-use crate::files::{atomic, peft, record, safetensors};
+use crate::files::{atomic, huggingface, peft, record, safetensors};
 use crate::lora::LoraConfig;
 use crate::model::Model;
 
@@ -29,6 +29,8 @@ pub fn write(
         engine_version: env!("CARGO_PKG_VERSION").into(),
         base_model: prepared.base_name.clone(),
         template: prepared.template.clone(),
+        own_chat_template: prepared.template.own.is_some(),
+        chat_template_date: prepared.template.own.as_ref().and_then(|own| own.date()),
         hyperparameters: prepared.hyperparameters.to_strings(),
         data: prepared.files.clone(),
         result: Some(Outcome {
@@ -51,6 +53,12 @@ pub fn write(
             }
             Some(lora) => adapter(directory, &model, &lora, &prepared.base_name)?,
         }
+        // How the base generates, and what ends its answers, holds for what was tuned from it.
+        let from = layout.base_model().join(huggingface::GENERATION);
+        if from.is_file() {
+            let to = directory.join(huggingface::GENERATION);
+            std::fs::copy(&from, &to).map_err(FileError::io("write", &to))?;
+        }
         prepared.tokenizer.save(directory, &prepared.template, model.config().positions())?;
         record::write(directory, &record)?;
         write_text(&directory.join("README.md"), &card::render(&record, h.lora.is_some()))
@@ -63,7 +71,7 @@ fn whole_model(directory: &Path, model: &Model) -> Result<(), JobError> {
     write_json(&directory.join("config.json"), &config)?;
     let [begin, end] = config.special_tokens();
     let generation = json!({ "bos_token_id": begin, "eos_token_id": end, "use_cache": true });
-    write_json(&directory.join("generation_config.json"), &generation)
+    write_json(&directory.join(huggingface::GENERATION), &generation)
 }
 
 fn adapter(directory: &Path, model: &Model, lora: &LoraConfig, base: &str) -> Result<(), JobError> {

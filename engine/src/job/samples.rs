@@ -7,8 +7,9 @@ use serde_json::json;
 use super::error::JobError;
 use super::report::Reporter;
 use crate::data::rows::{self, Row};
-use crate::data::template::{Part, Template};
-use crate::inference::{GenerateParams, answer, tokens_of};
+use crate::data::template::Template;
+use crate::data::tokens::encode_parts;
+use crate::inference::{GenerateParams, Stops, answer};
 use crate::model::{KvCache, Model};
 use crate::tokenizer::Tokenizer;
 
@@ -22,6 +23,7 @@ const SECONDS: f64 = 10.0;
 
 pub struct Samples {
     rows: Vec<Sample>,
+    stop: Stops,
     spent: f64,
 }
 
@@ -33,11 +35,12 @@ struct Sample {
 }
 
 impl Samples {
-    /// Takes rows from a channel, the shortest prompts first so that they are cheap and easy to read.
+    /// Takes rows from a channel; `ends` are the model's tokens that end an answer, the shortest prompts first so that they are cheap and easy to read.
     pub fn read(
         channel: &std::path::Path,
         tokenizer: &Tokenizer,
         template: &Template,
+        mut ends: Vec<u32>,
     ) -> Result<Self, JobError> {
         let mut candidates = Vec::new();
         rows::read(channel, Some(template.kind), |row| {
@@ -47,7 +50,9 @@ impl Samples {
         let every = candidates.len().div_ceil(ROWS).max(1);
         let chosen = candidates.into_iter().step_by(every);
         let samples = chosen.map(|row| sample(&row, tokenizer, template));
-        Ok(Self { rows: samples.collect::<Result<_, _>>()?, spent: 0.0 })
+        ends.extend(template.stop_token().and_then(|name| tokenizer.token_id(name)));
+        let stop = Stops { ends, texts: template.stop.clone() };
+        Ok(Self { rows: samples.collect::<Result<_, _>>()?, stop, spent: 0.0 })
     }
 
     /// Answers every row greedily and reports it, unless that has taken too much of the run's time so far.
@@ -55,7 +60,6 @@ impl Samples {
         &mut self,
         model: &Model,
         tokenizer: &Tokenizer,
-        template: &Template,
         step: u64,
         last: bool,
         report: &mut Reporter<'_>,
@@ -73,7 +77,7 @@ impl Samples {
                 KvCache::new(model.config()),
                 sample.ids.clone(),
                 &params,
-                template.stop.clone(),
+                &self.stop,
                 &mut |_| ControlFlow::Continue(()),
             )?;
             report.event(
@@ -83,7 +87,8 @@ impl Samples {
                     "prompt": sample.prompt,
                     "expected": sample.expected,
                     "output": generation.text,
-                    "exact": sample.expected.as_ref().map(|expected| *expected == generation.text),
+                    // Chat templates put spaces around answers, or take them away.
+                    "exact": sample.expected.as_ref().map(|text| text.trim() == generation.text.trim()),
                 }),
             );
         }
@@ -99,14 +104,8 @@ fn sample(row: &Row, tokenizer: &Tokenizer, template: &Template) -> Result<Sampl
         let prompt = tokenizer.decode(&ids)?;
         return Ok(Sample { prompt, expected: None, ids, max_new_tokens: 60 });
     }
-    let mut parts = template.render(row);
     // The last answer is asked for; what comes before it is given.
-    let last = parts.iter().rposition(|part| matches!(part, Part::Answer(_))).unwrap_or(parts.len());
-    let expected = match parts.get(last) {
-        Some(Part::Answer(text)) => text.clone(),
-        _ => String::new(),
-    };
-    parts.truncate(last);
+    let (parts, expected) = template.question(row)?;
     let length = tokenizer.encode(&expected)?.len();
     let prompt = match row {
         Row::Completion { prompt, .. } => prompt.clone(),
@@ -121,7 +120,7 @@ fn sample(row: &Row, tokenizer: &Tokenizer, template: &Template) -> Result<Sampl
     Ok(Sample {
         prompt,
         expected: Some(expected),
-        ids: tokens_of(&parts, tokenizer)?,
+        ids: encode_parts(&parts, tokenizer)?.0,
         // Room to be wrong in, but no endless rambling.
         max_new_tokens: (length + length / 4 + 8).min(128),
     })

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::data::chat_template::{ChatTemplate, ChatTemplateError, Source};
 use crate::data::rows::{Kind, Message, Role};
 use crate::data::template::{OwnTemplateError, Part, Template};
-use crate::data::tokens::encode_parts;
+use crate::data::tokens::prompt_tokens;
 use crate::error::{FileError, NextStep};
 use crate::files::record::Record;
-use crate::files::{huggingface, peft, read_json, record};
+use crate::files::{huggingface, peft, record};
 use crate::generate::Sampler;
 use crate::model::{KvCache, Model, ModelError};
 use crate::tokenizer::{Tokenizer, TokenizerError};
@@ -177,8 +177,6 @@ pub struct LoadedModel {
     tokenizer: Arc<Tokenizer>,
     record: Arc<Option<Record>>,
     template: Template,
-    /// Tokens that end an answer, besides that of the template.
-    ends: Vec<u32>,
     /// Whether the adapter, if there is one, takes part.
     adapted: bool,
 }
@@ -220,20 +218,20 @@ impl LoadedModel {
             }
             other => other?,
         };
+        let tokenizer = match base_dir {
+            Some(base_dir) if model.lora().is_some() => tokenizer.ending_as(base_dir)?,
+            _ => tokenizer,
+        };
         tokenizer.check_fits(model.config().vocab_size())?;
         let template = match template {
             Some(template) => template,
             None => template_of(model_dir, base_dir, record.as_ref(), &tokenizer)?,
         };
-        let mut ends = end_tokens(model_dir)?;
-        ends.extend(base_dir.map(end_tokens).transpose()?.into_iter().flatten());
-        ends.push(tokenizer.end_of_text());
         Ok(Self {
             model: Arc::new(model),
             tokenizer: Arc::new(tokenizer),
             record: Arc::new(record),
             template,
-            ends,
             adapted: true,
         })
     }
@@ -270,25 +268,23 @@ impl LoadedModel {
         on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation, InferenceError> {
         let ids = self.prompt_tokens(prompt)?;
-        let mut ends = self.ends.clone();
-        ends.extend(self.template.stop_token().and_then(|name| self.tokenizer.token_id(name)));
-        let mut stop = self.template.stop.clone();
+        let mut stop = Stops::of(&self.template, &self.tokenizer);
         if matches!(prompt, Prompt::Text(_)) {
-            stop.clear();
+            stop.texts.clear();
         }
-        stop.extend(params.stop.iter().filter(|text| !text.is_empty()).cloned());
+        stop.texts.extend(params.stop.iter().filter(|text| !text.is_empty()).cloned());
         let cache = if self.adapted {
             KvCache::new(self.model.config())
         } else {
             KvCache::without_adapter(self.model.config())
         };
-        answer(&self.model, &self.tokenizer, cache, ids, params, &Stops { ends, texts: stop }, on_piece)
+        answer(&self.model, &self.tokenizer, cache, ids, params, &stop, on_piece)
     }
 
     /// The prompt in tokens, template applied.
     fn prompt_tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, InferenceError> {
         let parts = prompt.parts(&self.template)?;
-        let (ids, _) = encode_parts(&parts, &self.tokenizer)?;
+        let ids = prompt_tokens(&parts, &self.tokenizer)?;
         // With nothing before it, a text begins as a document does.
         Ok(if ids.is_empty() { vec![self.tokenizer.end_of_text()] } else { ids })
     }
@@ -329,25 +325,17 @@ fn template_of(
     Ok(record.template.clone().with_own(own))
 }
 
-/// `eos_token_id` of `generation_config.json` and `config.json`, each a number or a list.
-pub(crate) fn end_tokens(directory: &Path) -> Result<Vec<u32>, FileError> {
-    let mut ends = Vec::new();
-    for name in [huggingface::GENERATION, "config.json"] {
-        let path = directory.join(name);
-        if path.is_file() {
-            let config: serde_json::Value = read_json(&path)?;
-            let end = &config["eos_token_id"];
-            let all = end.as_array().map_or(std::slice::from_ref(end), Vec::as_slice);
-            ends.extend(all.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()));
-        }
-    }
-    Ok(ends)
+/// What ends an answer, besides the tokens that end any text of the model.
+pub(crate) struct Stops {
+    token: Option<u32>,
+    texts: Vec<String>,
 }
 
-/// What ends an answer.
-pub(crate) struct Stops {
-    pub ends: Vec<u32>,
-    pub texts: Vec<String>,
+impl Stops {
+    pub fn of(template: &Template, tokenizer: &Tokenizer) -> Self {
+        let token = template.stop_token().and_then(|name| tokenizer.token_id(name));
+        Self { token, texts: template.stop.clone() }
+    }
 }
 
 /// Generates from tokens; see [`LoadedModel::generate`].
@@ -363,7 +351,10 @@ pub(crate) fn answer(
     let context = model.config().positions();
     let room = params.max_new_tokens.min(context / 4).max(1);
     let dropped_prompt_tokens = ids.len().saturating_sub(context.saturating_sub(room).max(1));
-    ids.drain(..dropped_prompt_tokens);
+    // What a text begins with stays.
+    let begin = if ids.starts_with(tokenizer.begin()) { tokenizer.begin().len() } else { 0 };
+    let begin = begin.min(ids.len() - dropped_prompt_tokens);
+    ids.drain(begin..begin + dropped_prompt_tokens);
     let sampler = Sampler {
         temperature: params.temperature.clamp(0.0, 100.0),
         top_p: params.top_p.clamp(1e-6, 1.0),
@@ -388,7 +379,7 @@ pub(crate) fn answer(
             break FinishReason::Length;
         }
         let next = sampler.choose(&mut logits, &ids);
-        if stop.ends.contains(&next) {
+        if tokenizer.ends(next) || stop.token == Some(next) {
             break FinishReason::Stop;
         }
         tokens += 1;

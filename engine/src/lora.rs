@@ -24,7 +24,7 @@ pub struct LoraConfig {
     /// Share of the adapter's inputs dropped in training.
     pub dropout: f32,
     /// Module names; each matches the modules whose path ends with it, so `c_proj` means both projections of
-    /// GPT-2. [`ALL_LINEAR`] alone means every dense layer of the blocks.
+    /// GPT-2. [`ALL_LINEAR`] means every dense layer of the blocks.
     pub target_modules: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn matches(path: &str, target: &str) -> bool {
 /// The targets as a list of names, each of which the model has; [`ALL_LINEAR`] becomes the names of all layers.
 fn resolve(targets: &[String], layout: &Layout) -> Result<Vec<String>, ModelError> {
     let names = layout.module_names();
-    if targets == [ALL_LINEAR] {
+    if targets.iter().any(|target| target == ALL_LINEAR) {
         return Ok(names.into_iter().map(str::to_owned).collect());
     }
     // Blocks are alike, so that the first speaks for all, unless a path names one.
@@ -201,7 +201,7 @@ impl Model {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Gpt2Config;
+    use crate::config::{Gpt2Config, LlamaConfig};
 
     fn model() -> Model {
         let config = Gpt2Config { n_embd: 8, n_head: 2, n_layer: 2, n_positions: 6, ..Gpt2Config::nano(11) };
@@ -233,6 +233,37 @@ mod tests {
         assert!(error.to_string().contains("q_proj"));
         assert!(model.attach_lora(&config(&["attn"]), 3).is_err());
         assert!(model.attach_lora(&LoraConfig { r: 0, ..config(&["c_attn"]) }, 3).is_err());
+    }
+
+    #[test]
+    fn every_linear_layer_of_a_llama_can_be_adapted() {
+        let config = LlamaConfig {
+            vocab_size: 11,
+            hidden_size: 8,
+            intermediate_size: 12,
+            num_hidden_layers: 2,
+            num_attention_heads: 2,
+            num_key_value_heads: Some(1),
+            ..LlamaConfig::default()
+        };
+        let names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+        let mut model = Model::init(config.clone(), 1).unwrap();
+        model.attach_lora(&self::config(&[ALL_LINEAR]), 3).unwrap();
+        assert_eq!(model.lora().unwrap().target_modules, names, "the word is spelled out");
+        assert_eq!(model.lora_tensors().count(), 2 * 2 * names.len());
+        let shape_of = |name: &str| {
+            let name = format!("base_model.model.model.layers.1.{name}.weight");
+            model.lora_tensors().find(|tensor| tensor.0 == name).unwrap().1
+        };
+        assert_eq!(shape_of("self_attn.k_proj.lora_B"), [4, 2]);
+        assert_eq!(shape_of("mlp.down_proj.lora_A"), [2, 12]);
+        // One block alone, by its path; a layer of another family is refused with what there is.
+        let mut model = Model::init(config.clone(), 1).unwrap();
+        model.attach_lora(&self::config(&["layers.1.mlp.up_proj"]), 3).unwrap();
+        assert_eq!(model.lora_tensors().count(), 2);
+        let mut model = Model::init(config, 1).unwrap();
+        let error = model.attach_lora(&self::config(&["c_attn"]), 3).unwrap_err().to_string();
+        assert!(error.contains("c_attn") && names.iter().all(|name| error.contains(name)), "{error}");
     }
 
     #[test]

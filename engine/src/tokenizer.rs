@@ -1,8 +1,9 @@
-//! Text to tokens and back: byte-level BPE as GPT-2 has it, loaded from files or trained on the job's own data.
+//! Text to tokens and back: whatever a model's files describe, or byte-level BPE as GPT-2 has it, trained on the job's
+//! own data.
 //!
 //! The algorithms are the `tokenizers` crate's; this module decides how it is trained and saved, finds the
-//! end-of-text token, and never lets text that a person wrote turn into a special token; [`special`] is for text that
-//! a chat template wrote, which has special tokens in it.
+//! tokens that begin and end a text, and never lets text that a person wrote turn into a special token; [`written`] is
+//! for text that a chat template wrote, which has special tokens in it.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,10 +20,11 @@ use crate::data::template::{END_OF_TEXT, Template};
 use crate::error::{FileError, NextStep};
 use crate::files::read_json;
 
-pub mod special;
+mod special;
 mod stream;
-use special::{SpecialNames, SpecialTokens};
+pub mod written;
 pub use stream::TextStream;
+use written::{SpecialNames, SpecialTokens};
 
 /// What a nano model's tokenizer is trained to on little text, where the data suffice for it.
 const SMALL_VOCAB: usize = 1024;
@@ -38,7 +40,7 @@ pub const TRAINING_SAMPLE_BYTES: usize = 8 << 20;
 const SMALLEST_VOCAB: usize = 257;
 
 /// Files that make up a tokenizer, copied as they are from a base model to the result.
-pub const FILES: [&str; 7] = [
+pub const FILES: [&str; 8] = [
     "tokenizer.json",
     "tokenizer_config.json",
     chat_template::FILE,
@@ -46,6 +48,7 @@ pub const FILES: [&str; 7] = [
     "merges.txt",
     "special_tokens_map.json",
     "added_tokens.json",
+    "tokenizer.model",
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -121,15 +124,19 @@ fn byte_level(bpe: BPE) -> Inner {
     inner
 }
 
-/// A byte-level BPE tokenizer with an end-of-text token.
+/// A tokenizer with an end-of-text token.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Inner,
     end_of_text: u32,
+    /// What a text begins with, in models that were trained so; often nothing.
+    begin: Vec<u32>,
+    /// Tokens that end an answer, besides the end-of-text token.
+    ends: Vec<u32>,
     /// Where it was read from, to be copied; `None` if trained here.
     source: Option<PathBuf>,
     /// For what chat templates write; made when first asked for, as few tokenizers are.
-    special: OnceLock<Arc<SpecialTokens>>,
+    written: OnceLock<Arc<SpecialTokens>>,
 }
 
 impl Tokenizer {
@@ -181,8 +188,12 @@ impl Tokenizer {
         };
         let inner = inner
             .map_err(|error| TokenizerError::Invalid { path: path.clone(), message: error.to_string() })?;
-        let end_of_text = end_of_text_name(directory)?;
-        Self::finish(inner, &end_of_text, Some(directory.to_path_buf()), &path)
+        let special = special::read(directory)?;
+        let by_number = || inner.id_to_token(*special.ends.first()?);
+        let end_of_text = special.end_of_text.clone().or_else(by_number);
+        let end_of_text = end_of_text.unwrap_or_else(|| END_OF_TEXT.to_owned());
+        let tokenizer = Self::finish(inner, &end_of_text, Some(directory.to_path_buf()), &path)?;
+        Ok(Self { ends: special.ends, ..tokenizer })
     }
 
     /// Loads a `tokenizer.json` that [`Tokenizer::save_json`] wrote.
@@ -211,7 +222,9 @@ impl Tokenizer {
             .add_special_tokens([AddedToken::from(end_of_text, true)])
             .map_err(|error| invalid(error.to_string()))?;
         inner.set_encode_special_tokens(true);
-        Ok(Self { inner, end_of_text: id, source, special: OnceLock::new() })
+        let begin = beginning(&inner).map_err(|error| invalid(error.to_string()))?;
+        let (ends, written) = (Vec::new(), OnceLock::new());
+        Ok(Self { inner, end_of_text: id, begin, ends, source, written })
     }
 
     /// Tokens of a text; `<|endoftext|>` in it is text like any other.
@@ -224,21 +237,21 @@ impl Tokenizer {
     /// Tokens of what a chat template wrote, each with its place in the text: special tokens are tokens where the
     /// template wrote them, and text where a person did.
     pub fn encode_written(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, TokenizerError> {
-        self.special()?.encode(text)
+        self.special_tokens()?.encode(text)
     }
 
     /// The special tokens that a chat template may write.
     pub fn special_names(&self) -> Result<SpecialNames, TokenizerError> {
-        Ok(self.special()?.names.clone())
+        Ok(self.special_tokens()?.names.clone())
     }
 
-    fn special(&self) -> Result<&SpecialTokens, TokenizerError> {
-        if let Some(special) = self.special.get() {
+    fn special_tokens(&self) -> Result<&SpecialTokens, TokenizerError> {
+        if let Some(special) = self.written.get() {
             return Ok(special);
         }
         let special = SpecialTokens::new(&self.inner)
             .map_err(|error| TokenizerError::Encoding { message: error.to_string() })?;
-        Ok(self.special.get_or_init(|| Arc::new(special)))
+        Ok(self.written.get_or_init(|| Arc::new(special)))
     }
 
     /// The token of this name.
@@ -263,6 +276,22 @@ impl Tokenizer {
 
     pub fn end_of_text(&self) -> u32 {
         self.end_of_text
+    }
+
+    /// What a text begins with: nothing for GPT-2 and Qwen, a token of its own for Llama.
+    pub fn begin(&self) -> &[u32] {
+        &self.begin
+    }
+
+    /// The same, with answers that also end as the configuration of another directory says: an adapter's has none.
+    pub fn ending_as(mut self, directory: &Path) -> Result<Self, TokenizerError> {
+        self.ends.extend(special::read(directory)?.ends);
+        Ok(self)
+    }
+
+    /// Whether a token ends an answer.
+    pub fn ends(&self, id: u32) -> bool {
+        id == self.end_of_text || self.ends.contains(&id)
     }
 
     /// Number of tokens, added ones included.
@@ -305,6 +334,10 @@ impl Tokenizer {
             } else {
                 config.insert("tokenizer_class".into(), "GPT2Tokenizer".into());
             }
+            if config.get("eos_token").is_none_or(serde_json::Value::is_null) {
+                // Beside an adapter there is no config.json that could say it.
+                config.insert("eos_token".into(), self.inner.id_to_token(self.end_of_text).into());
+            }
         } else {
             self.save_json(&directory.join("tokenizer.json"))?;
             config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
@@ -316,9 +349,6 @@ impl Tokenizer {
         }
         if let Some(jinja) = template.jinja() {
             config.insert("chat_template".into(), jinja.into());
-            // Which it writes.
-            let end = self.inner.id_to_token(self.end_of_text).unwrap_or_else(|| END_OF_TEXT.to_owned());
-            config.entry("eos_token").or_insert(end.into());
         }
         let text =
             serde_json::to_vec_pretty(&config).map_err(|error| FileError::json(&config_path, &error))?;
@@ -347,14 +377,11 @@ impl std::fmt::Debug for Tokenizer {
     }
 }
 
-/// `eos_token` of `tokenizer_config.json`, which is a string or an object with `content`.
-fn end_of_text_name(directory: &Path) -> Result<String, FileError> {
-    let path = directory.join("tokenizer_config.json");
-    if !path.is_file() {
-        return Ok(END_OF_TEXT.to_owned());
-    }
-    let config: serde_json::Value = read_json(&path)?;
-    let token = &config["eos_token"];
-    let name = token.as_str().or_else(|| token["content"].as_str());
-    Ok(name.unwrap_or(END_OF_TEXT).to_owned())
+/// What the tokenizer's own post-processing puts before a text.
+fn beginning(inner: &Inner) -> tokenizers::Result<Vec<u32>> {
+    let [plain, whole] = [false, true].map(|special| inner.encode_fast("a", special));
+    let (plain, whole) = (plain?, whole?);
+    let (plain, whole) = (plain.get_ids(), whole.get_ids());
+    let at = (0..whole.len()).find(|&at| whole[at..].starts_with(plain)).unwrap_or(0);
+    Ok(whole[..at].to_vec())
 }

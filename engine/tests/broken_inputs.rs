@@ -3,7 +3,7 @@
 
 mod support;
 
-use llm_tuner_engine::config::Gpt2Config;
+use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
 use llm_tuner_engine::data::rows::Kind;
 use llm_tuner_engine::data::template::Template;
 use llm_tuner_engine::files::safetensors;
@@ -16,12 +16,29 @@ const SHORT: [(&str, &str); 2] = [("max_steps", "2"), ("batch_size", "2")];
 
 /// A job over a small base model; `spoil` may change its weights.
 fn with_base(settings: &[(&str, &str)], spoil: impl FnOnce(&mut TensorMap)) -> Job {
+    let config = Gpt2Config { n_positions: 64, n_embd: 8, n_head: 2, n_layer: 1, ..Gpt2Config::nano(257) };
+    with_base_of(config.into(), settings, spoil)
+}
+
+fn llama() -> LlamaConfig {
+    LlamaConfig {
+        vocab_size: 257,
+        hidden_size: 8,
+        intermediate_size: 12,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        num_key_value_heads: Some(1),
+        max_position_embeddings: 64,
+        ..LlamaConfig::default()
+    }
+}
+
+fn with_base_of(config: ModelConfig, settings: &[(&str, &str)], spoil: impl FnOnce(&mut TensorMap)) -> Job {
     let job = Job::new(settings);
     let directory = job.path("input/data/model");
     std::fs::create_dir_all(&directory).unwrap();
     let tokenizer = Tokenizer::train(["double the number, twice is"].iter(), 257).unwrap();
     tokenizer.save(&directory, &Template::for_kind(Kind::Text), 64).unwrap();
-    let config = Gpt2Config { n_positions: 64, n_embd: 8, n_head: 2, n_layer: 1, ..Gpt2Config::nano(257) };
     let model = Model::init(config.clone(), 1).unwrap();
     let tensors = model.tensors().map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() }));
     let mut tensors: TensorMap = tensors.collect();
@@ -104,6 +121,41 @@ fn base_weights() {
     other.file("input/data/model/config.json", r#"{"model_type":"mamba"}"#);
     assert_says(&other.failure(), &["input/data/model/config.json", "model_type", "mamba", "llama"]);
     assert!(!other.path("model").exists() && !other.path("checkpoints").exists());
+}
+
+#[test]
+fn a_llama_that_does_not_fit_together() {
+    let full = [("max_steps", "2"), ("batch_size", "2"), ("lora", "false")];
+    let name = "model.layers.0.mlp.up_proj.weight";
+    let missing = with_base_of(llama().into(), &full, |tensors| drop(tensors.remove(name)));
+    assert_says(&missing.failure(), &["base model", name, "[12, 8]"]);
+    let foreign = |tensors: &mut TensorMap| {
+        let bias = Tensor { shape: vec![8], data: vec![0.0; 8] };
+        tensors.insert("model.layers.0.self_attn.q_proj.bias".into(), bias);
+    };
+    let biased = with_base_of(llama().into(), &full, foreign);
+    assert_says(&biased.failure(), &["model.layers.0.self_attn.q_proj.bias", "config.json"]);
+
+    type Spoil = fn(&mut LlamaConfig);
+    let spoils: [(&str, Spoil); 4] = [
+        ("num_key_value_heads", |config| config.num_key_value_heads = Some(3)),
+        ("hidden_act", |config| config.hidden_act = "gelu".into()),
+        ("rope_scaling", |config| {
+            let scaling = serde_json::json!({"rope_type": "longrope", "factor": 2.0});
+            config.rope_scaling = scaling.as_object().cloned();
+        }),
+        ("rms_norm_eps", |config| config.rms_norm_eps = 0.0),
+    ];
+    for (field, spoil) in spoils {
+        let job = with_base_of(llama().into(), &full, |_| ());
+        let mut config = llama();
+        spoil(&mut config);
+        job.file("input/data/model/config.json", &serde_json::to_string(&config).unwrap());
+        assert_says(&job.failure(), &["input/data/model/config.json", field]);
+    }
+    let job = with_base_of(llama().into(), &[("lora_target_modules", "c_attn")], |_| ());
+    assert_says(&job.failure(), &["lora_target_modules", "c_attn", "q_proj", "down_proj", "all-linear"]);
+    assert!(with_base_of(llama().into(), &SHORT, |_| ()).run().is_ok(), "untouched, it trains");
 }
 
 #[test]

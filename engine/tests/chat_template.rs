@@ -11,7 +11,7 @@ use llm_tuner_engine::data::template::{Part, Template};
 use llm_tuner_engine::data::tokens::encode;
 use llm_tuner_engine::error::NextStep;
 use llm_tuner_engine::tokenizer::Tokenizer;
-use llm_tuner_engine::tokenizer::special::SpecialNames;
+use llm_tuner_engine::tokenizer::written::SpecialNames;
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -203,7 +203,7 @@ proptest! {
         let found: Vec<String> = written
             .answers
             .iter()
-            .map(|range| llm_tuner_engine::tokenizer::special::plain(&written.text[range.clone()]))
+            .map(|range| llm_tuner_engine::tokenizer::written::plain(&written.text[range.clone()]))
             .collect();
         let expected: Vec<String> = messages
             .iter()

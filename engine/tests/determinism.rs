@@ -1,8 +1,9 @@
 //! The same seed gives the same bits: with any number of threads, and after a restart from a saved state.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use llm_tuner_engine::config::Gpt2Config;
-use llm_tuner_engine::lora::LoraConfig;
+use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
+use llm_tuner_engine::kernels::tier::Tier;
+use llm_tuner_engine::lora::{ALL_LINEAR, LoraConfig};
 use llm_tuner_engine::model::{Batch, IGNORE, Model};
 use llm_tuner_engine::optimizer::OptimizerConfig;
 use llm_tuner_engine::rng::Stream;
@@ -11,16 +12,38 @@ use llm_tuner_engine::trainer::{TrainError, Trainer};
 
 /// Wide enough that every kernel has work for several threads, with every kind of dropout.
 fn model(lora: bool) -> Model {
-    let config = Gpt2Config {
+    with_lora(gpt2(), lora)
+}
+
+fn gpt2() -> ModelConfig {
+    ModelConfig::Gpt2(Gpt2Config {
         n_layer: 2,
         resid_pdrop: 0.1,
         embd_pdrop: 0.1,
         attn_pdrop: 0.1,
         ..Gpt2Config::nano(700)
-    };
+    })
+}
+
+/// Six heads of queries over two of keys and values.
+fn llama() -> ModelConfig {
+    ModelConfig::Llama(LlamaConfig {
+        vocab_size: 700,
+        hidden_size: 192,
+        intermediate_size: 512,
+        num_hidden_layers: 2,
+        num_attention_heads: 6,
+        num_key_value_heads: Some(2),
+        max_position_embeddings: 256,
+        attention_dropout: 0.1,
+        ..LlamaConfig::default()
+    })
+}
+
+fn with_lora(config: ModelConfig, lora: bool) -> Model {
     let mut model = Model::init(config, 5).unwrap();
     if lora {
-        let target_modules = ["c_attn", "c_fc", "c_proj"].map(String::from).to_vec();
+        let target_modules = vec![ALL_LINEAR.into()];
         model.attach_lora(&LoraConfig { dropout: 0.1, target_modules, ..LoraConfig::default() }, 6).unwrap();
     }
     model
@@ -51,10 +74,11 @@ fn weights(model: &Model) -> TensorMap {
     all.map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() })).collect()
 }
 
-fn run(threads: usize, lora: bool) -> (Vec<u64>, TensorMap, f64) {
+fn run(config: &ModelConfig, threads: usize, lora: bool, tier: Tier) -> (Vec<u64>, TensorMap, f64) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
-        let mut trainer = Trainer::new(model(lora), OptimizerConfig::default()).with_seed(9);
+        let mut trainer =
+            Trainer::new(with_lora(config.clone(), lora).on(tier), OptimizerConfig::default()).with_seed(9);
         let log = steps(&mut trainer, 0, 2);
         let loss = trainer.evaluate(&batch(99)).unwrap().nats;
         (log, weights(trainer.model()), loss)
@@ -63,24 +87,33 @@ fn run(threads: usize, lora: bool) -> (Vec<u64>, TensorMap, f64) {
 
 #[test]
 fn threads_change_no_bit() {
-    for lora in [false, true] {
-        let one = run(1, lora);
-        for threads in [2, 4] {
-            assert!(run(threads, lora) == one, "{threads} threads, lora {lora}");
+    for config in [gpt2(), llama()] {
+        for lora in [false, true] {
+            for tier in Tier::available() {
+                let one = run(&config, 1, lora, tier);
+                for threads in [2, 4] {
+                    let same = run(&config, threads, lora, tier) == one;
+                    assert!(same, "{}, {tier}, {threads} threads, lora {lora}", config.family());
+                }
+            }
         }
     }
 }
 
 #[test]
 fn a_restored_trainer_goes_on_as_if_never_stopped() {
-    let new = || Trainer::new(model(true), OptimizerConfig::default()).with_seed(9);
+    Tier::available().for_each(restored);
+}
+
+fn restored(tier: Tier) {
+    let new = || Trainer::new(model(true).on(tier), OptimizerConfig::default()).with_seed(9);
     let mut whole = new();
     let log = steps(&mut whole, 0, 4);
 
     let mut first = new();
     steps(&mut first, 0, 2);
     let state = first.state();
-    let mut again = model(true);
+    let mut again = model(true).on(tier);
     again.load_lora_tensors(first.model().lora_tensor_map()).unwrap();
     let mut second = Trainer::new(again, OptimizerConfig::default()).with_seed(9);
     let mut incomplete = state.clone();

@@ -1,8 +1,9 @@
 //! Dropout, which PyTorch cannot check bit by bit: the backward pass must use the forward pass's masks.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use llm_tuner_engine::config::Gpt2Config;
-use llm_tuner_engine::lora::LoraConfig;
+use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
+use llm_tuner_engine::kernels::tier::Tier;
+use llm_tuner_engine::lora::{ALL_LINEAR, LoraConfig};
 use llm_tuner_engine::model::{Batch, IGNORE, Model};
 use llm_tuner_engine::optimizer::OptimizerConfig;
 use llm_tuner_engine::rng::Stream;
@@ -22,7 +23,11 @@ fn batch() -> Batch {
 
 /// A model with weights large enough that losses react, all kinds of dropout on.
 fn model(lora: bool, p: f32) -> Model {
-    let config = Gpt2Config {
+    adapted(gpt2(p), lora, p)
+}
+
+fn gpt2(p: f32) -> ModelConfig {
+    ModelConfig::Gpt2(Gpt2Config {
         n_embd: 24,
         n_head: 3,
         n_layer: 2,
@@ -32,10 +37,30 @@ fn model(lora: bool, p: f32) -> Model {
         embd_pdrop: p,
         attn_pdrop: p,
         ..Gpt2Config::nano(VOCAB)
-    };
-    let mut model = Model::init(config, 1).unwrap();
+    })
+}
+
+fn llama(p: f32) -> ModelConfig {
+    ModelConfig::Llama(LlamaConfig {
+        vocab_size: VOCAB,
+        hidden_size: 24,
+        intermediate_size: 40,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: Some(2),
+        max_position_embeddings: 80,
+        initializer_range: 0.2,
+        attention_dropout: p,
+        ..LlamaConfig::default()
+    })
+}
+
+/// With an adapter on every dense layer, if wanted.
+fn adapted(config: ModelConfig, lora: bool, p: f32) -> Model {
+    // Differences of losses are finer than bf16.
+    let mut model = Model::init(config, 1).unwrap().on(Tier::best_f32());
     if lora {
-        let target_modules = ["c_attn", "c_fc", "c_proj"].map(String::from).to_vec();
+        let target_modules = vec![ALL_LINEAR.into()];
         let lora = LoraConfig { r: 4, dropout: p, target_modules, ..LoraConfig::default() };
         model.attach_lora(&lora, 2).unwrap();
         let mut tensors = model.lora_tensor_map();
@@ -70,15 +95,15 @@ fn moved(model: &Model, name: &str, direction: &[f32], by: f32) -> Model {
             let tensor = |(name, shape, data): (_, _, &[f32])| (name, Tensor { shape, data: data.to_vec() });
             let mut map = model.tensors().map(tensor).collect();
             shift(&mut map);
-            Model::from_tensors(model.config().clone(), map).unwrap()
+            Model::from_tensors(model.config().clone(), map).unwrap().on(model.tier())
         }
     }
 }
 
 #[test]
 fn gradients_under_dropout_agree_with_differences() {
-    for lora in [false, true] {
-        let model = model(lora, 0.3);
+    for (config, lora) in [gpt2(0.3), llama(0.3)].into_iter().flat_map(|c| [(c.clone(), false), (c, true)]) {
+        let model = adapted(config, lora, 0.3);
         let mut trainer = Trainer::new(model.clone(), OptimizerConfig::default()).with_seed(7);
         trainer.accumulate(&batch()).unwrap();
         for (i, (name, gradient)) in trainer.gradients().enumerate() {
@@ -90,7 +115,7 @@ fn gradients_under_dropout_agree_with_differences() {
             let (g, d) = (norm(gradient), norm(&direction));
             direction.iter_mut().zip(gradient).for_each(|(x, y)| *x = *x / d + y / g);
             let slope: f64 = direction.iter().zip(gradient).map(|(d, g)| f64::from(d * g)).sum();
-            let step = 2e-3;
+            let step = 1e-3;
             let difference = loss(moved(&model, name, &direction, step), 7)
                 - loss(moved(&model, name, &direction, -step), 7);
             let measured = difference / (2.0 * f64::from(step));

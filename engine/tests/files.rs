@@ -171,6 +171,8 @@ fn adapters_that_would_compute_something_else_are_refused() {
         ("\"r\":2", "\"r\":2,\"use_dora\":true", "use_dora"),
         ("\"r\":2", "\"r\":2,\"use_rslora\":true", "use_rslora"),
         ("\"r\":2", "\"r\":2,\"bias\":\"all\"", "bias"),
+        ("\"r\":2", "\"r\":2,\"rank_pattern\":{\"c_attn\":4}", "rank_pattern"),
+        ("\"r\":2", "\"r\":2,\"alpha_pattern\":{\"c_attn\":4}", "alpha_pattern"),
         ("\"r\":2", "\"r\":2,\"modules_to_save\":[\"wte\"]", "modules_to_save"),
     ] {
         write(dir, peft::CONFIG, &good.replace(from, to));

@@ -118,7 +118,8 @@ fn travels(config: &str, modules: &str) {
 
 /// The adapter beside its base, in one set of weights.
 fn talk(adapted: &Job, base: &Path) {
-    let params = GenerateParams { max_new_tokens: 12, ..GenerateParams::default() };
+    // Drawn, because a random model with a tied head says the same word again and again, tuned or not.
+    let params = GenerateParams { max_new_tokens: 12, temperature: 1.0, ..GenerateParams::default() };
     let say = |model: &LoadedModel, prompt: &str| {
         let mut pieces = String::new();
         let mut on_piece = |piece: &str| {

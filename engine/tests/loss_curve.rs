@@ -5,6 +5,7 @@
 mod common;
 
 use common::{BatchFile, fixtures, read_json, read_model, read_tensors};
+use llm_tuner_engine::kernels::tier::{Precision, Tier};
 use llm_tuner_engine::lora::LoraConfig;
 use llm_tuner_engine::model::Model;
 use llm_tuner_engine::optimizer::OptimizerConfig;
@@ -22,6 +23,8 @@ struct Case {
     lora: Option<LoraConfig>,
     batches: Vec<BatchFile>,
     losses: Vec<f64>,
+    /// The same with PyTorch's own mixture of bf16 and f32.
+    bf16: Vec<f64>,
 }
 
 type Weights = BTreeMap<String, Vec<f32>>;
@@ -30,15 +33,19 @@ type Weights = BTreeMap<String, Vec<f32>>;
 #[test]
 fn two_hundred_steps_follow_pytorch() {
     let directory = fixtures("loss_curves.py");
-    follows_pytorch(&directory.path().join("full"));
-    follows_pytorch(&directory.path().join("lora"));
+    for (family, linears) in [("gpt2", 4), ("llama", 7)] {
+        for tier in [Tier::best_f32(), Tier::best()] {
+            follows_pytorch(&directory.path().join(family).join("full"), linears, tier);
+            follows_pytorch(&directory.path().join(family).join("lora"), linears, tier);
+        }
+    }
 }
 
-fn follows_pytorch(path: &Path) {
+fn follows_pytorch(path: &Path, linears: usize, tier: Tier) {
     let case: Case = read_json(&path.join("case.json"));
     assert_eq!((case.batches.len(), case.losses.len()), (200, 200));
     assert!(case.losses[199] < 0.5 * case.losses[0], "there is a curve to follow: {:?}", case.losses);
-    let mut model = read_model(path);
+    let mut model = read_model(path).on(tier);
     if let Some(lora) = &case.lora {
         model.attach_lora(lora, 0).unwrap();
         model.load_lora_tensors(read_tensors(&path.join("adapter.safetensors"))).unwrap();
@@ -52,11 +59,25 @@ fn follows_pytorch(path: &Path) {
     };
     let config = OptimizerConfig { weight_decay: case.weight_decay, ..OptimizerConfig::default() };
     let mut trainer = Trainer::new(model, config);
-    for (step, (batch, expected)) in (0..).zip(case.batches.into_iter().zip(case.losses)) {
-        let loss = trainer.accumulate(&batch.into()).unwrap().mean();
+    let mut losses = Vec::new();
+    for (step, batch) in (0..).zip(case.batches) {
+        losses.push(trainer.accumulate(&batch.into()).unwrap().mean());
         trainer.apply(schedule.rate(step) as f32).unwrap();
-        let apart = (loss - expected).abs() / expected;
-        assert!(apart < 0.01, "{}, step {step}: loss {loss}, PyTorch's {expected}", path.display());
+    }
+    // In f32 each step by itself. bf16 rounds each step's few tokens at random, and the roundings add up along the way:
+    // there the mean of ten steps, and where PyTorch's own bf16 is further from its f32, twice that.
+    let f32 = tier.precision() == Precision::F32;
+    let window = if f32 { 1 } else { 10 };
+    let parts = [&losses, &case.losses, &case.bf16].map(|curve| curve.chunks(window).map(mean));
+    let [ours, exact, theirs] = parts;
+    for (i, ((ours, exact), theirs)) in ours.zip(exact).zip(theirs).enumerate() {
+        let apart = |loss: f64| (loss - exact).abs() / exact;
+        let bound = if f32 { 0.01 } else { (2.0 * apart(theirs)).max(0.01) };
+        let (step, name) = (i * window, path.display());
+        assert!(
+            apart(ours) < bound,
+            "{tier} {name}, step {step}: loss {ours}, PyTorch's {exact}, in bf16 {theirs}"
+        );
     }
 
     let (base_after, adapter_after) = weights(trainer.model());
@@ -70,12 +91,16 @@ fn follows_pytorch(path: &Path) {
     };
     if case.lora.is_some() {
         assert_eq!(base_after, base, "the base is frozen");
-        assert_eq!(adapter.len(), 2 * 2 * 4, "A and B of four layers in two blocks");
+        assert_eq!(adapter.len(), 2 * 2 * linears, "A and B of every layer in two blocks");
         assert!(unchanged(&adapter, &adapter_after).is_empty());
     } else {
         assert!(adapter.is_empty());
         assert!(unchanged(&base, &base_after).is_empty());
     }
+}
+
+fn mean(losses: &[f64]) -> f64 {
+    losses.iter().sum::<f64>() / losses.len() as f64
 }
 
 /// The base's weights, and the adapter's.

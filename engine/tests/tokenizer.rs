@@ -3,8 +3,9 @@
 
 mod support;
 
-use llm_tuner_engine::data::rows::Kind;
+use llm_tuner_engine::data::rows::{Kind, Row};
 use llm_tuner_engine::data::template::Template;
+use llm_tuner_engine::data::tokens::encode;
 use llm_tuner_engine::tokenizer::Tokenizer;
 
 fn sample() -> Vec<String> {
@@ -129,4 +130,91 @@ fn vocab_and_merges_do_as_well_as_tokenizer_json() {
     let text = "Remind me to call number 17 at 3 o'clock";
     assert_eq!(loaded.encode(text).unwrap(), tokenizer.encode(text).unwrap());
     assert_eq!(loaded.end_of_text(), tokenizer.end_of_text());
+}
+
+/// Tokenizers of the Llama family: bytes as Qwen2 and SmolLM have them, and pieces with marked spaces and single bytes
+/// for what is not in the vocabulary, as Llama 2 and TinyLlama.
+const FAMILY: &str = r##"
+import json, sys
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+texts = json.loads(sys.argv[2])
+def qwen():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(pattern), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=400, show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    tokenizer.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    return tokenizer, {"eos_token": "<|im_end|>"}, {
+        "eos_token_id": [tokenizer.token_to_id(token) for token in ["<|im_end|>", "<|endoftext|>"]]}
+def llama():
+    pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(256)] + list("▁dobuleth1234567890:,.")
+    merges = [("▁", "d"), ("o", "u"), ("▁d", "ou"), ("b", "l"), ("bl", "e"), ("▁dou", "ble"), ("t", "h"), ("▁", "th")]
+    pieces += ["".join(merge) for merge in merges]
+    vocab = {piece: i for i, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.BPE(vocab, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
+        decoders.Strip(" ", 1, 0)])
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ["<unk>", "<s>", "</s>"]])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B",
+        special_tokens=[("<s>", 1)])
+    return tokenizer, {}, {"eos_token_id": 2}
+tokenizer, config, generation = {"qwen": qwen, "llama": llama}[sys.argv[3]]()
+tokenizer.save(sys.argv[1] + "/tokenizer.json")
+json.dump(config, open(sys.argv[1] + "/tokenizer_config.json", "w"))
+json.dump(generation, open(sys.argv[1] + "/generation_config.json", "w"))
+ends = generation["eos_token_id"]
+print(json.dumps([ends if isinstance(ends, list) else [ends], [tokenizer.encode(text).ids for text in texts]]))"##;
+
+#[test]
+fn tokenizers_of_the_llama_family_give_the_same_tokens() {
+    let texts = [
+        "double the number 12: twice 12 is 24",
+        "  two  spaces\n\n\tand a tab ",
+        "naïve 日本 🙂, it's 2026",
+        "",
+        "<unlike/> </unk",
+    ];
+    for (kind, begin) in [("qwen", &[][..]), ("llama", &[1])] {
+        let directory = tempfile::tempdir().unwrap();
+        let expected = support::python::python(
+            FAMILY,
+            &[directory.path().to_str().unwrap(), &serde_json::to_string(&texts).unwrap(), kind],
+        );
+        let (ends, expected): (Vec<u32>, Vec<Vec<u32>>) = serde_json::from_value(expected).unwrap();
+        let tokenizer = Tokenizer::load(directory.path()).unwrap();
+        assert_eq!(tokenizer.begin(), begin);
+        assert!(ends.iter().all(|&id| tokenizer.ends(id)) && !tokenizer.ends(7), "{kind}");
+        assert_eq!(tokenizer.end_of_text(), ends[0], "{kind}");
+        for (text, expected) in texts.iter().zip(expected) {
+            let ids = tokenizer.encode(text).unwrap();
+            assert_eq!([begin, &ids].concat(), expected, "{kind}: {text:?}");
+            assert_eq!(tokenizer.decode(&ids).unwrap(), *text, "{kind}");
+            let mut stream = tokenizer.stream();
+            let pieces: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
+            assert_eq!(pieces + &stream.finish().unwrap(), *text, "{kind}");
+        }
+        // Beside an adapter, without a configuration of the model.
+        let beside = tempfile::tempdir().unwrap();
+        tokenizer.save(beside.path(), &Template::for_kind(Kind::Text), 64).unwrap();
+        let copy = Tokenizer::load(beside.path()).unwrap();
+        assert_eq!((copy.begin(), copy.end_of_text()), (begin, ends[0]), "{kind}");
+        let copy = copy.ending_as(directory.path()).unwrap();
+        assert!(ends.iter().all(|&id| copy.ends(id)), "{kind}");
+        let row = Row::Completion { prompt: "double".into(), completion: "twice".into() };
+        let (ids, learned) = encode(&row, &tokenizer, &Template::for_kind(Kind::Completion)).unwrap();
+        assert!(ids.starts_with(begin) && !learned[0] && learned[ids.len() - 1], "{kind}");
+        let (ids, learned) =
+            encode(&Row::Text("double".into()), &tokenizer, &Template::for_kind(Kind::Text)).unwrap();
+        assert!(begin.is_empty() || !ids.starts_with(begin), "a window of a text begins anywhere");
+        assert!(learned.iter().all(|learned| *learned));
+        let special = if kind == "llama" { "</s>" } else { "<|im_end|>" };
+        let ids = tokenizer.encode(special).unwrap();
+        assert!(!ids.iter().any(|&id| tokenizer.ends(id)), "what a person wrote is never a special token");
+    }
 }

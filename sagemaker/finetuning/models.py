@@ -124,15 +124,17 @@ def _with_adapter(model: torch.nn.Module, base: Base, settings: Settings) -> tor
     from peft import LoraConfig, TaskType, get_peft_model
     from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
 
-    modules = settings.lora_target_modules
-    if modules:
-        _refuse_unknown_layers(model, modules)
+    modules = settings.lora_target_modules or KNOWN.get(base.config.model_type, ())
+    if modules == ("all-linear",):
+        modules = ()
+    if settings.lora_target_modules:
+        _refuse_unknown_layers(model, tuple(modules))
     config = LoraConfig(
         task_type=TaskType.SEQ_2_SEQ_LM if base.seq2seq else TaskType.CAUSAL_LM,
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules=list(modules or KNOWN.get(base.config.model_type, ())) or "all-linear",
+        target_modules=list(modules) or "all-linear",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
     adapted = get_peft_model(model, config)

@@ -77,6 +77,13 @@ def test_an_adapter(job, gpt2, run):
     assert loss_of(adapted, job.model) < before
 
 
+def test_an_adapter_on_every_linear_layer(job, gpt2, run):
+    assert run(**{**QUICK, "lora": "true", "lora_target_modules": "all-linear"}).code == 0
+    adapted = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(gpt2), job.model)
+    layers = {name.rpartition(".")[2] for name in adapted.peft_config["default"].target_modules}
+    assert layers == {"c_attn", "c_proj", "c_fc"}
+
+
 def test_an_adapter_merged_is_the_adapter_over_its_base(job, gpt2, run):
     assert run(**{**QUICK, "lora": "true", "merge_adapter": "true"}).code == 0
     merged = AutoModelForCausalLM.from_pretrained(job.model)

@@ -9,28 +9,32 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::{fs, path::Path, time::Duration};
 
-/// A GPT-2 with random weights and a tokenizer, both made by `transformers`.
+/// A model with random weights and a tokenizer, both made by `transformers`.
 const MAKE: &str = r#"
 import sys, torch
 from tokenizers import ByteLevelBPETokenizer
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2TokenizerFast, LlamaConfig
 torch.manual_seed(11)
-config = GPT2Config(vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0)
-GPT2LMHeadModel(config).save_pretrained(sys.argv[1])
+AutoModelForCausalLM.from_config(eval(sys.argv[2])).save_pretrained(sys.argv[1])
 bpe = ByteLevelBPETokenizer()
 bpe.train_from_iterator([f"double the number {i}: twice {i} is {2 * i}" for i in range(40)], vocab_size=300,
     special_tokens=["<|endoftext|>"], show_progress=False)
 GPT2TokenizerFast(tokenizer_object=bpe._tokenizer).save_pretrained(sys.argv[1])
 print("{}")"#;
 
+const GPT2: &str = "GPT2Config(vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=4, bos_token_id=0, eos_token_id=0)";
+/// Four heads of queries over two of keys and values.
+const LLAMA: &str = "LlamaConfig(vocab_size=300, max_position_embeddings=64, hidden_size=32, intermediate_size=48, \
+                     num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, bos_token_id=0, eos_token_id=0)";
+
 const UNPACK: &str = r#"
 import sys, zipfile
 zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])
 print("{}")"#;
 
-fn make(directory: &Path) {
+fn make(directory: &Path, config: &str) {
     fs::create_dir_all(directory).unwrap();
-    python(MAKE, &[directory.to_str().unwrap()]);
+    python(MAKE, &[directory.to_str().unwrap(), config]);
 }
 
 async fn numbers(person: &Person) -> String {
@@ -51,19 +55,38 @@ fn request(base: &str, dataset: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_is_tuned_talked_to_and_downloaded_and_their_tools_agree() {
+async fn a_gpt2_is_tuned_talked_to_and_downloaded_and_their_tools_agree() {
+    tuned_talked_to_and_downloaded("small gpt2", GPT2, "GPT-2", "q_proj", "c_attn").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_llama_is_tuned_talked_to_and_downloaded_and_their_tools_agree() {
+    tuned_talked_to_and_downloaded("small llama", LLAMA, "Llama", "c_attn", "q_proj").await;
+}
+
+/// `foreign` is a layer that the family lacks, `own` one that it has.
+async fn tuned_talked_to_and_downloaded(name: &str, config: &str, family: &str, foreign: &str, own: &str) {
     let app = TestApp::that_trains().await;
-    let base = app.models_dir().join("small gpt2");
-    make(&base);
+    let base = app.models_dir().join(name);
+    make(&base, config);
     let ann = app.person("ann@example.org").await;
     let bases = ann.json("/api/base-models").await;
-    let listed =
-        bases["base_models"].as_array().unwrap().iter().find(|one| one["name"] == "small gpt2").unwrap();
-    assert_eq!((&listed["id"], &listed["problem"]), (&json!("dir:small gpt2"), &Value::Null));
-    assert!(ann.get("/training/new?key=1").await.text().await.unwrap().contains("small gpt2"));
+    let key = format!("dir:{name}");
+    let listed = bases["base_models"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+    assert_eq!(
+        (&listed["id"], &listed["problem"], &listed["family"]),
+        (&json!(key), &Value::Null, &json!(family))
+    );
+    assert!(ann.get("/training/new?key=1").await.text().await.unwrap().contains(name));
 
     let dataset = numbers(&ann).await;
-    let started = ann.post("/api/start-training", request("dir:small gpt2", &dataset)).await;
+    let mut wrong = request(&key, &dataset);
+    wrong["hyperparameters"]["lora_target_modules"] = json!(foreign);
+    let refused = ann.post("/api/start-training", wrong).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let refused = refused.text().await.unwrap();
+    assert!(refused.contains("lora_target_modules") && refused.contains(own), "{refused}");
+    let started = ann.post("/api/start-training", request(&key, &dataset)).await;
     assert_eq!(started.status(), StatusCode::ACCEPTED);
     let started: Value = started.json().await.unwrap();
     let job = ann.over(started["job_name"].as_str().unwrap()).await;
@@ -152,9 +175,9 @@ const DAMAGES: [Damage; 8] = [
         ["broken-config/config.json: not valid JSON at line 2", "Correct the file"],
     ),
     (
-        "llama",
-        |path| config(path, "model_type", json!("llama")),
-        ["llama/config.json: field \"model_type\"", "Correct that field"],
+        "mamba",
+        |path| config(path, "model_type", json!("mamba")),
+        ["mamba/config.json: field \"model_type\"", "Correct that field"],
     ),
 ];
 
@@ -189,7 +212,7 @@ fn unescape(page: &str) -> String {
 async fn a_broken_directory_says_what_is_wrong_and_is_refused() {
     let app = TestApp::start().await;
     let models = app.models_dir();
-    make(&models.join("whole"));
+    make(&models.join("whole"), GPT2);
     for (name, damage, _) in DAMAGES {
         copy(&models.join("whole"), &models.join(name));
         damage(&models.join(name));
@@ -239,7 +262,7 @@ async fn a_broken_directory_says_what_is_wrong_and_is_refused() {
 async fn a_tokenizer_that_can_not_be_used_is_named_before_anything_starts() {
     let app = TestApp::start().await;
     let models = app.models_dir();
-    make(&models.join("whole"));
+    make(&models.join("whole"), GPT2);
     copy(&models.join("whole"), &models.join("torn"));
     fs::write(models.join("torn/tokenizer.json"), "{").unwrap();
     copy(&models.join("whole"), &models.join("other"));

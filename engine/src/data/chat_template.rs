@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use super::rows::{Message, Role};
 use crate::error::{FileError, NextStep};
 use crate::files::read_json;
-use crate::tokenizer::special::{self, SpecialNames};
+use crate::tokenizer::written::{self, SpecialNames};
 
 mod jinja;
 use jinja::Jinja;
@@ -32,7 +32,7 @@ pub const CONFIG: &str = "tokenizer_config.json";
 /// An answer and the question after it, for asking a template what it writes between; no template has these words.
 const ANSWER: &str = "Qx7a";
 const NEXT: &str = "Qx7n";
-const TOKENS: &str = "special_tokens_map.json";
+pub const TOKENS: &str = "special_tokens_map.json";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ChatTemplateError {
@@ -76,7 +76,7 @@ impl NextStep for ChatTemplateError {
     }
 }
 
-/// Text that a template wrote, in which special tokens count; see [`crate::tokenizer::special`].
+/// Text that a template wrote, in which special tokens count; see [`crate::tokenizer::written`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     pub text: String,
@@ -90,7 +90,7 @@ pub struct Written {
 impl Written {
     /// As `apply_chat_template` gives it.
     pub fn plain(&self) -> String {
-        special::plain(&self.text)
+        written::plain(&self.text)
     }
 }
 
@@ -361,8 +361,8 @@ impl Eq for ChatTemplate {}
 /// The error's own words, with the line of the template.
 fn words(error: &minijinja::Error) -> String {
     let what = match (error.kind(), error.detail()) {
-        (ErrorKind::InvalidOperation, Some(detail)) => special::plain(detail),
-        (kind, Some(detail)) => format!("{kind}: {}", special::plain(detail)),
+        (ErrorKind::InvalidOperation, Some(detail)) => written::plain(detail),
+        (kind, Some(detail)) => format!("{kind}: {}", written::plain(detail)),
         (kind, None) => kind.to_string(),
     };
     match error.line() {

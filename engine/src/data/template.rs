@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chat_template::{ChatTemplate, ChatTemplateError, Source, Stop, Written};
 use super::rows::{Kind, Message, Role, Row};
+use crate::error::NextStep;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// Begins and ends documents in the GPT-2 family.
@@ -64,6 +65,15 @@ pub enum OwnTemplateError {
     Template(#[from] ChatTemplateError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+}
+
+impl NextStep for OwnTemplateError {
+    fn next_step(&self) -> String {
+        match self {
+            Self::Template(error) => error.next_step(),
+            Self::Tokenizer(error) => error.next_step(),
+        }
+    }
 }
 
 impl Template {

@@ -96,7 +96,8 @@ impl TokenSet {
         let encoded: Vec<_> =
             rows.par_iter().map(|row| encode(row, tokenizer, template)).collect::<Result<_, _>>()?;
         for (mut ids, mut learned) in encoded.into_iter().flatten() {
-            if self.kind != Kind::Text && cut(&mut ids, &mut learned, self.max_length) {
+            let begin = if ids.starts_with(tokenizer.begin()) { tokenizer.begin().len() } else { 0 };
+            if self.kind != Kind::Text && cut(&mut ids, &mut learned, self.max_length, begin) {
                 self.truncated += 1;
             }
             self.push(&ids, &learned);
@@ -165,13 +166,29 @@ pub type Encoded = (Vec<u32>, Vec<bool>);
 
 /// The sequences that a row is learned as.
 pub fn encode(row: &Row, tokenizer: &Tokenizer, template: &Template) -> Result<Vec<Encoded>, TokensError> {
-    let sequences = template.sequences(row)?;
-    Ok(sequences.iter().map(|parts| encode_parts(parts, tokenizer)).collect::<Result<_, _>>()?)
+    // Plain text is one stream; its windows begin anywhere.
+    let text = row.kind() == Kind::Text;
+    let encode = |parts: Vec<Part>| match text {
+        true => encode_parts(&parts, tokenizer, &[]),
+        false => encode_parts(&parts, tokenizer, beginning(&parts, tokenizer)),
+    };
+    Ok(template.sequences(row)?.into_iter().map(encode).collect::<Result<_, _>>()?)
+}
+
+/// What a text begins with; a chat template writes that itself.
+fn beginning<'a>(parts: &[Part], tokenizer: &'a Tokenizer) -> &'a [u32] {
+    if matches!(parts.first(), Some(Part::Written(_))) { &[] } else { tokenizer.begin() }
+}
+
+/// Tokens of the parts of a prompt, after what a text begins with.
+pub(crate) fn prompt_tokens(parts: &[Part], tokenizer: &Tokenizer) -> Result<Vec<u32>, TokenizerError> {
+    Ok(encode_parts(parts, tokenizer, beginning(parts, tokenizer))?.0)
 }
 
 /// The parts of a sequence, end to end.
-pub(crate) fn encode_parts(parts: &[Part], tokenizer: &Tokenizer) -> Result<Encoded, TokenizerError> {
-    let (mut ids, mut learned) = (Vec::new(), Vec::new());
+fn encode_parts(parts: &[Part], tokenizer: &Tokenizer, begin: &[u32]) -> Result<Encoded, TokenizerError> {
+    let mut ids = begin.to_vec();
+    let mut learned = vec![false; ids.len()];
     for part in parts {
         let (tokens, learn) = match part {
             Part::Prompt(text) => (tokenizer.encode(text)?, false),
@@ -200,16 +217,16 @@ fn touches(answer: &Range<usize>, token: &Range<usize>) -> bool {
 /// Cuts a row to `max_length` tokens and says whether it had to.
 ///
 /// The answer matters most: what precedes it is cut first, from its beginning, down to a quarter of the length;
-/// only then the end.
-fn cut(ids: &mut Vec<u32>, learned: &mut Vec<bool>, max_length: usize) -> bool {
+/// only then the end. The first `begin` tokens, with which every text begins, stay.
+fn cut(ids: &mut Vec<u32>, learned: &mut Vec<bool>, max_length: usize, begin: usize) -> bool {
     let excess = ids.len().saturating_sub(max_length);
     if excess == 0 {
         return false;
     }
     let prompt = learned.iter().position(|&learn| learn).unwrap_or(0);
-    let from_start = excess.min(prompt.saturating_sub(max_length / 4));
-    ids.drain(..from_start);
-    learned.drain(..from_start);
+    let from_start = excess.min(prompt.saturating_sub((max_length / 4).max(begin)));
+    ids.drain(begin..begin + from_start);
+    learned.drain(begin..begin + from_start);
     ids.truncate(max_length);
     learned.truncate(max_length);
     true
@@ -258,17 +275,26 @@ mod tests {
     fn cutting_keeps_the_answer_and_what_is_nearest_to_it() {
         let mut ids: Vec<u32> = (0..10).collect();
         let mut learned: Vec<bool> = (0..10).map(|i| i >= 7).collect();
-        assert!(cut(&mut ids, &mut learned, 8));
+        assert!(cut(&mut ids, &mut learned, 8, 0));
         assert_eq!(ids, (2..10).collect::<Vec<_>>());
         assert_eq!(learned.iter().filter(|&&l| l).count(), 3);
-        assert!(!cut(&mut ids, &mut learned, 8));
+        assert!(!cut(&mut ids, &mut learned, 8, 0));
+    }
+
+    #[test]
+    fn what_every_text_begins_with_stays() {
+        let mut ids: Vec<u32> = (0..10).collect();
+        let mut learned: Vec<bool> = (0..10).map(|i| i >= 7).collect();
+        assert!(cut(&mut ids, &mut learned, 8, 1));
+        assert_eq!(ids, [0, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(learned.iter().filter(|&&l| l).count(), 3);
     }
 
     #[test]
     fn an_answer_too_long_by_itself_loses_its_end() {
         let mut ids: Vec<u32> = (0..20).collect();
         let mut learned: Vec<bool> = (0..20).map(|i| i >= 6).collect();
-        assert!(cut(&mut ids, &mut learned, 8));
+        assert!(cut(&mut ids, &mut learned, 8, 0));
         assert_eq!(ids, (4..12).collect::<Vec<_>>());
         assert_eq!(learned.iter().filter(|&&l| !l).count(), 2);
     }

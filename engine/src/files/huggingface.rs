@@ -34,8 +34,11 @@ pub fn read_config(directory: &Path) -> Result<ModelConfig, FileError> {
             advice: "Choose a model directory as transformers' save_pretrained writes it.".into(),
         });
     }
-    ModelConfig::from_json(read_json(&path)?)
-        .map_err(|error| FileError::field(&path, error.field().unwrap_or("config"), error.to_string()))
+    ModelConfig::from_json(read_json(&path)?).map_err(|error| {
+        // The path says already which file it is.
+        let message = error.to_string().replacen("config.json: ", "", 1);
+        FileError::field(&path, error.field().unwrap_or("config"), message)
+    })
 }
 
 /// The weight files of a directory: one, or all shards.

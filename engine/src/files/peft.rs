@@ -3,6 +3,7 @@
 //! `adapter_config.json` says how the adapter is built, `adapter_model.safetensors` holds `lora_A` `[r, in]` and
 //! `lora_B` `[out, r]` for each adapted layer under `base_model.model.…`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -44,6 +45,11 @@ pub struct AdapterConfig {
     pub use_dora: bool,
     #[serde(default)]
     pub modules_to_save: Option<Vec<String>>,
+    /// Layers whose rank or strength differs from the others'.
+    #[serde(default)]
+    pub rank_pattern: BTreeMap<String, u32>,
+    #[serde(default)]
+    pub alpha_pattern: BTreeMap<String, f64>,
 }
 
 fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
@@ -80,6 +86,8 @@ impl AdapterConfig {
             use_rslora: false,
             use_dora: false,
             modules_to_save: None,
+            rank_pattern: BTreeMap::new(),
+            alpha_pattern: BTreeMap::new(),
         }
     }
 
@@ -128,6 +136,13 @@ pub fn read(directory: &Path) -> Result<(AdapterConfig, TensorMap), FileError> {
     }
     if config.modules_to_save.as_ref().is_some_and(|modules| !modules.is_empty()) {
         return unsupported("modules_to_save", "a list of modules".into(), "null");
+    }
+    for (field, empty) in
+        [("rank_pattern", config.rank_pattern.is_empty()), ("alpha_pattern", config.alpha_pattern.is_empty())]
+    {
+        if !empty {
+            return unsupported(field, "a value for some layers".into(), "{}");
+        }
     }
     if config.r == 0 {
         return Err(FileError::field(&path, "r", "must be at least 1"));

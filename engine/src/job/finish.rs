@@ -53,7 +53,7 @@ pub fn write(
             }
             Some(lora) => adapter(directory, &model, &lora, &prepared.base_name)?,
         }
-        // How the base generates, and what ends its answers, holds for what was tuned from it.
+        // How the base generates holds for what was tuned from it; it may name further tokens that end an answer.
         let from = layout.base_model().join(huggingface::GENERATION);
         if from.is_file() {
             let to = directory.join(huggingface::GENERATION);

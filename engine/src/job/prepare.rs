@@ -183,8 +183,7 @@ fn choose_modules(hyperparameters: &mut Hyperparameters, config: &ModelConfig) -
     let Some(lora) = &mut hyperparameters.lora else { return Ok(()) };
     lora.target_modules = lora.on(config).target_modules;
     lora::check_modules(config, &lora.target_modules).map_err(|error| {
-        let (field, message) = ("lora_target_modules".to_owned(), error.to_string());
-        let message = message.trim_start_matches("lora_target_modules: ").to_owned();
+        let (field, message) = ("lora_target_modules".into(), error.to_string());
         JobError::Hyperparameters(vec![FieldError { field, message }])
     })
 }

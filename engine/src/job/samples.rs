@@ -8,7 +8,7 @@ use super::error::JobError;
 use super::report::Reporter;
 use crate::data::rows::{self, Row};
 use crate::data::template::Template;
-use crate::data::tokens::encode_parts;
+use crate::data::tokens::prompt_tokens;
 use crate::inference::{GenerateParams, Stops, answer};
 use crate::model::{KvCache, Model};
 use crate::tokenizer::Tokenizer;
@@ -35,12 +35,11 @@ struct Sample {
 }
 
 impl Samples {
-    /// Takes rows from a channel; `ends` are the model's tokens that end an answer, the shortest prompts first so that they are cheap and easy to read.
+    /// Takes rows from a channel, the shortest prompts first so that they are cheap and easy to read.
     pub fn read(
         channel: &std::path::Path,
         tokenizer: &Tokenizer,
         template: &Template,
-        mut ends: Vec<u32>,
     ) -> Result<Self, JobError> {
         let mut candidates = Vec::new();
         rows::read(channel, Some(template.kind), |row| {
@@ -50,8 +49,7 @@ impl Samples {
         let every = candidates.len().div_ceil(ROWS).max(1);
         let chosen = candidates.into_iter().step_by(every);
         let samples = chosen.map(|row| sample(&row, tokenizer, template));
-        ends.extend(template.stop_token().and_then(|name| tokenizer.token_id(name)));
-        let stop = Stops { ends, texts: template.stop.clone() };
+        let stop = Stops::of(template, tokenizer);
         Ok(Self { rows: samples.collect::<Result<_, _>>()?, stop, spent: 0.0 })
     }
 
@@ -100,8 +98,9 @@ impl Samples {
 fn sample(row: &Row, tokenizer: &Tokenizer, template: &Template) -> Result<Sample, JobError> {
     if let Row::Text(text) = row {
         // The beginning of a document, to be continued.
-        let ids: Vec<u32> = tokenizer.encode(text)?.into_iter().take(16).collect();
-        let prompt = tokenizer.decode(&ids)?;
+        let start: Vec<u32> = tokenizer.encode(text)?.into_iter().take(16).collect();
+        let prompt = tokenizer.decode(&start)?;
+        let ids = [tokenizer.begin(), &start].concat();
         return Ok(Sample { prompt, expected: None, ids, max_new_tokens: 60 });
     }
     // The last answer is asked for; what comes before it is given.
@@ -120,7 +119,7 @@ fn sample(row: &Row, tokenizer: &Tokenizer, template: &Template) -> Result<Sampl
     Ok(Sample {
         prompt,
         expected: Some(expected),
-        ids: encode_parts(&parts, tokenizer)?.0,
+        ids: prompt_tokens(&parts, tokenizer)?,
         // Room to be wrong in, but no endless rambling.
         max_new_tokens: (length + length / 4 + 8).min(128),
     })

@@ -15,7 +15,6 @@ use crate::data::batches::Batches;
 use crate::data::tokens::TokenSet;
 use crate::files::atomic;
 use crate::hyperparameters::{Base, Hyperparameters, LrScheduler, Optimizer};
-use crate::inference;
 use crate::model::{Batch, IGNORE, LossSum, Model};
 use crate::optimizer::{OptimizerConfig, OptimizerKind};
 use crate::schedule::{Schedule, ScheduleKind};
@@ -40,9 +39,7 @@ pub fn train(
             Some(_) => layout.validation(),
             None => layout.training(),
         };
-        let mut ends = inference::end_tokens(&layout.base_model())?;
-        ends.push(prepared.tokenizer.end_of_text());
-        Samples::read(&channel, &prepared.tokenizer, &prepared.template, ends)?
+        Samples::read(&channel, &prepared.tokenizer, &prepared.template)?
     };
     let h = &prepared.hyperparameters;
     let total = h.total_steps(prepared.training.sequences() as u64);

@@ -43,7 +43,7 @@ pub enum ModelError {
     WrongShape { name: String, expected: Vec<usize>, found: Vec<usize> },
     #[error("the weights hold a tensor {name} that config.json does not describe; is it of another model?")]
     UnexpectedTensor { name: String },
-    #[error("lora_target_modules: this model has no module {module}; choose from {known}, or all-linear")]
+    #[error("this model has no module {module}; choose from {known}, or all-linear")]
     UnknownModule { module: String, known: String },
     #[error("lora: {field} is {value}, but must be {must}")]
     LoraBounds { field: &'static str, value: String, must: &'static str },
@@ -147,6 +147,11 @@ impl Model {
         }
     }
 
+    /// The instructions that its passes use.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
     /// The same model, whose passes use the instructions of this tier instead of the process's.
     ///
     /// # Panics
@@ -222,7 +227,7 @@ pub(crate) fn take(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Gpt2Config;
+    use crate::config::{Gpt2Config, LlamaConfig};
     use crate::tensor::Tensor;
 
     fn small(tied: bool) -> Gpt2Config {
@@ -236,22 +241,41 @@ mod tests {
         }
     }
 
+    fn small_llama(tied: bool) -> LlamaConfig {
+        LlamaConfig {
+            vocab_size: 11,
+            hidden_size: 8,
+            intermediate_size: 12,
+            num_hidden_layers: 2,
+            num_attention_heads: 2,
+            num_key_value_heads: Some(1),
+            tie_word_embeddings: tied,
+            ..LlamaConfig::default()
+        }
+    }
+
     fn map(model: &Model) -> TensorMap {
         model.tensors().map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() })).collect()
     }
 
     #[test]
     fn weights_survive_a_round_trip_with_and_without_prefix() {
-        for tied in [true, false] {
-            let model = Model::init(small(tied), 1).unwrap();
-            assert_eq!(model.parameter_count(), small(tied).parameter_count());
+        let families = |tied| -> [(ModelConfig, &str, &str); 2] {
+            [
+                (small(tied).into(), "transformer.", "h.0.attn.bias"),
+                (small_llama(tied).into(), "model.", "layers.0.self_attn.rotary_emb.inv_freq"),
+            ]
+        };
+        for (config, prefix, buffer) in [true, false].into_iter().flat_map(families) {
+            let model = Model::init(config.clone(), 1).unwrap();
+            assert_eq!(model.parameter_count(), config.parameter_count());
             assert_eq!(model.trainable_parameter_count(), model.parameter_count());
             let bare: TensorMap = map(&model)
                 .into_iter()
-                .map(|(name, t)| (name.strip_prefix("transformer.").unwrap_or(&name).to_owned(), t))
-                .chain([("h.0.attn.bias".to_owned(), Tensor::default())])
+                .map(|(name, t)| (name.strip_prefix(prefix).unwrap_or(&name).to_owned(), t))
+                .chain([(buffer.to_owned(), Tensor::default())])
                 .collect();
-            let again = Model::from_tensors(small(tied), bare).unwrap();
+            let again = Model::from_tensors(config, bare).unwrap();
             assert_eq!(map(&again), map(&model));
         }
     }

@@ -105,12 +105,16 @@ def gradient_case(directory, seed, lengths, ignored=0.3, lora=None, model=None, 
                     parameter.copy_(0.2 * torch.randn_like(parameter))
         trained = {plain(n): p for n, p in model.named_parameters() if p.requires_grad}
         save(trained, directory / "adapter.safetensors")
-    loss, logits = loss_sum(model, batch)
-    loss.backward()
-    gradients = {plain(n): p.grad for n, p in model.named_parameters() if p.requires_grad}
-    save(gradients, directory / "gradients.safetensors")
-    save({"logits": logits}, directory / "logits.safetensors")
-    case = {"batch": batch, "lora": adapter, "loss": loss.item()}
+    for suffix, half in [("", False), (".bf16", True)]:
+        model.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            loss, logits = loss_sum(model, batch)
+        loss.backward()
+        gradients = {plain(n): p.grad for n, p in model.named_parameters() if p.requires_grad}
+        save(gradients, directory / f"gradients{suffix}.safetensors")
+        save({"logits": logits.float()}, directory / f"logits{suffix}.safetensors")
+        total = total if half else loss.item()
+    case = {"batch": batch, "lora": adapter, "loss": total}
     (directory / "case.json").write_text(json.dumps(case))
 
 

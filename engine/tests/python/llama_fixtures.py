@@ -71,6 +71,7 @@ def main():
     case("qwen2_untied", 50, [33, 8], kind="qwen2", num_key_value_heads=1)
     case("mistral", 51, [64, 31], kind="mistral", num_key_value_heads=2, sliding_window=96)
     case("mistral_window", 52, [64, 31], kind="mistral", num_key_value_heads=2, sliding_window=64)
+    case("rope_far", 64, [1200], ignored=0.9, num_key_value_heads=2, max_position_embeddings=2048)
     case("rope_linear", 53, [90, 4], scaling=dict(rope_type="linear", factor=4.0))
     case("rope_dynamic", 54, [90, 4], scaling=dict(rope_type="dynamic", factor=4.0))
     case("rope_llama3", 55, [90, 4], num_key_value_heads=2, scaling=llama3, theta=500_000.0)

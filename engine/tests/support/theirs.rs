@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use llm_tuner_engine::files::{huggingface, peft};
+use llm_tuner_engine::kernels::tier::Tier;
 use llm_tuner_engine::model::{KvCache, Model};
 
 use super::python::python;
@@ -19,7 +20,7 @@ pub fn load(directory: &Path, base: Option<&Path>) -> Model {
     let weights = base.unwrap_or(directory);
     let config = huggingface::read_config(weights).unwrap();
     let tensors = huggingface::read_tensors(weights, &config).unwrap();
-    let mut model = Model::from_tensors(config, tensors).unwrap();
+    let mut model = Model::from_tensors(config, tensors).unwrap().on(Tier::best_f32());
     if base.is_some() {
         let (adapter, tensors) = peft::read(directory).unwrap();
         model.attach_lora(&adapter.lora(), 0).unwrap();

@@ -15,7 +15,7 @@ use crate::{
     store::{PageRequest, Store},
 };
 use llm_tuner_engine::{
-    config::Gpt2Config,
+    config::ModelConfig,
     error::{FileError, NextStep},
     files,
     tokenizer::TokenizerFiles,
@@ -34,14 +34,14 @@ pub struct Base {
     pub name: String,
     /// One line for the card.
     pub about: String,
-    /// `GPT-2`.
+    /// `GPT-2`, `Llama`; empty where it is not known.
     pub family: &'static str,
     /// As its card or operator states it.
     pub licence: String,
     pub parameters: Option<u64>,
     pub bytes: u64,
     /// Unknown for nano (its vocabulary comes from the data) and for finished models until they are opened.
-    pub config: Option<Gpt2Config>,
+    pub config: Option<ModelConfig>,
     /// Where its files are on this machine, for a directory.
     pub directory: Option<PathBuf>,
     /// Why it can't be used: what is missing or wrong, in which file, and what to do about it.
@@ -188,7 +188,8 @@ fn of_model(model: &Model) -> Base {
         base: BaseModel::Model { id: model.id.clone() },
         name: model.name.clone(),
         about: format!("Your model, tuned from {}.", model.base_name),
-        family: "GPT-2",
+        // Its files tell, when they are opened.
+        family: "",
         licence: "Yours".to_owned(),
         parameters: None,
         bytes: model.bytes,
@@ -223,7 +224,7 @@ pub(super) fn words(directory: &Path, error: &(impl std::error::Error + NextStep
 
 /// Reads the configuration and the headers of the weights, not the weights; of the tokenizer, that it is there.
 fn read_directory(path: &Path, name: String) -> Base {
-    let read = || -> Result<(Gpt2Config, u64), FileError> {
+    let read = || -> Result<(ModelConfig, u64), FileError> {
         let config = files::huggingface::read_config(path)?;
         let bytes = files::huggingface::weight_files(path)?
             .iter()
@@ -242,7 +243,7 @@ fn read_directory(path: &Path, name: String) -> Base {
         key: format!("dir:{name}"),
         base: BaseModel::Directory { name: name.clone() },
         about: "A model on this machine, put there by its operator.".to_owned(),
-        family: "GPT-2",
+        family: config.as_ref().map_or("", ModelConfig::family),
         licence: "As published with the model".to_owned(),
         parameters: config.as_ref().map(|config| config.parameter_count() as u64),
         bytes,

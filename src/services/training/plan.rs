@@ -19,7 +19,7 @@ use crate::{
         job::{BaseModel, JobSpec},
     },
     services::{
-        context::Actor,
+        context::{Actor, Environment},
         datasets::samples,
         error::{ServiceError, ServiceResult},
         policy::{Action, Resource, authorize},
@@ -29,9 +29,10 @@ use crate::{
 };
 use here::{choose, reckon};
 use llm_tuner_engine::{
-    config::Gpt2Config,
+    config::{Gpt2Config, ModelConfig},
     files::huggingface,
     hyperparameters::{self, Hyperparameters},
+    lora::check_modules,
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -87,8 +88,14 @@ pub struct Planner {
 }
 
 impl Planner {
-    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, cache: PathBuf, cloud: Cloud) -> Self {
-        Self { store, storage, counter: Counter::default(), cache, cloud }
+    pub fn new(
+        store: Arc<dyn Store>,
+        storage: Arc<dyn Storage>,
+        cache: PathBuf,
+        cloud: Cloud,
+        env: Environment,
+    ) -> Self {
+        Self { store, storage, counter: Counter::new(env), cache, cloud }
     }
 
     /// # Errors
@@ -117,19 +124,22 @@ impl Planner {
         };
         let (tokenizer, config) = self.base_files(&base).await?;
         let counts = self.counter.count(&self.storage, &datasets, tokenizer).await?;
-        let mut config = config.unwrap_or_else(|| Gpt2Config::nano(counts.vocabulary));
-        if matches!(base.base, BaseModel::Hub { .. }) {
-            // How much it reads at once shows when the container has it.
-            config.n_positions = LONGEST;
-        }
-        if counts.vocabulary > config.vocab_size {
+        let settings = match &config {
+            Some(config) => with_modules(settings, config)?,
+            // The container knows the layers of its model.
+            None => settings,
+        };
+        let config = config.unwrap_or_else(|| stand_in(&base, counts.vocabulary));
+        if counts.vocabulary > config.vocab_size() {
             let message = format!(
                 "The tokenizer of {} has {} tokens, and its config.json says {} (vocab_size). Use the tokenizer that the model was trained with.",
-                base.name, counts.vocabulary, config.vocab_size
+                base.name,
+                counts.vocabulary,
+                config.vocab_size()
             );
             return Err(ServiceError::invalid("base_model", message));
         }
-        let limit = u32::try_from(config.n_positions).unwrap_or(u32::MAX);
+        let limit = u32::try_from(config.positions()).unwrap_or(u32::MAX);
         if request.sets("max_sequence_length") && settings.max_sequence_length > limit {
             let message = format!("{} reads at most {limit} tokens at once.", base.name);
             return Err(ServiceError::invalid("max_sequence_length", message));
@@ -187,7 +197,7 @@ impl Planner {
     }
 
     /// The base's tokenizer directory and configuration; neither for nano, which makes its own.
-    async fn base_files(&self, base: &Base) -> ServiceResult<(Option<PathBuf>, Option<Gpt2Config>)> {
+    async fn base_files(&self, base: &Base) -> ServiceResult<(Option<PathBuf>, Option<ModelConfig>)> {
         let broken = |error: String| ServiceError::invalid("base_model", error);
         match &base.base {
             BaseModel::Nano => Ok((None, None)),
@@ -215,6 +225,33 @@ impl Planner {
     }
 }
 
+/// nano for the data's vocabulary; also for a model of the Hub, whose configuration is not here.
+fn stand_in(base: &Base, vocabulary: usize) -> ModelConfig {
+    let mut config = Gpt2Config::nano(vocabulary);
+    if matches!(base.base, BaseModel::Hub { .. }) {
+        // How much it reads at once shows when the container has it.
+        config.n_positions = LONGEST;
+    }
+    config.into()
+}
+
+/// Names the layers that get an adapter where the person left them open, and refuses those that the model lacks.
+fn with_modules(mut settings: Hyperparameters, config: &ModelConfig) -> ServiceResult<Hyperparameters> {
+    if let Some(lora) = &mut settings.lora {
+        lora.target_modules = lora.on(config).target_modules;
+        check_modules(config, &lora.target_modules)
+            .map_err(|error| ServiceError::invalid("lora_target_modules", sentence(&error.to_string())))?;
+    }
+    Ok(settings)
+}
+
+/// The engine's words with a capital and a full stop.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}
+
 fn settings(request: &Request, base: &Base, errors: &mut Vec<FieldError>) -> Option<Hyperparameters> {
     let kind =
         if base.base == BaseModel::Nano { hyperparameters::Base::Nano } else { hyperparameters::Base::Model };
@@ -229,10 +266,7 @@ fn settings(request: &Request, base: &Base, errors: &mut Vec<FieldError>) -> Opt
 
 /// The engine's words begin with the verb: "must be above 0". Here the field's name comes before.
 fn named(error: hyperparameters::FieldError) -> FieldError {
-    let words = error.field.replace('_', " ");
-    let mut letters = words.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-    let message = format!("{first}{} {}.", letters.as_str(), error.message.trim_end_matches('.'));
+    let message = sentence(&format!("{} {}", error.field.replace('_', " "), error.message));
     FieldError::new(error.field, message)
 }
 

@@ -57,10 +57,6 @@ impl Planner {
         if hub {
             plan.trainable_parameters = 0;
             plan.truncated_share = 0.0;
-            if !request.sets("lora_target_modules") {
-                // Those of GPT-2 by default; the container knows the layers of its model.
-                plan.spec.hyperparameters.remove("lora_target_modules");
-            }
         }
         plan.warnings.extend(self.cloud.doubt(&spec).await);
         plan.spec.cloud = Some(spec);

@@ -13,10 +13,9 @@ use crate::domain::{
     job::{BaseModel, JobSpec},
 };
 use llm_tuner_engine::{
-    config::Gpt2Config,
+    config::ModelConfig,
     data::rows::Kind,
     hyperparameters::{Hyperparameters, TrainingLength},
-    lora::LoraConfig,
     memory::{adapter_weights, training_memory_bytes},
 };
 
@@ -88,26 +87,21 @@ pub(super) fn reckon(
     datasets: &[Dataset],
     settings: &Hyperparameters,
     share: f64,
-    mut config: Gpt2Config,
+    mut config: ModelConfig,
     counts: &Counts,
 ) -> Plan {
     let Load { rows, sequences, tokens: tokens_per_epoch, longest, truncated_share } =
         Load::of(counts, settings, share);
-    let (max_length, limit) = (settings.max_sequence_length, config.n_positions);
-    if base.base == BaseModel::Nano {
-        config.n_positions = max_length as usize;
+    let (max_length, limit) = (settings.max_sequence_length, config.positions());
+    if let (BaseModel::Nano, ModelConfig::Gpt2(nano)) = (&base.base, &mut config) {
+        nano.n_positions = max_length as usize;
     }
     let steps = settings.total_steps(sequences);
     let per_step = u64::from(settings.batch_size) * u64::from(settings.gradient_accumulation_steps);
     let mean = tokens_per_epoch as f64 / sequences as f64;
     let trained_tokens = steps as f64 * per_step as f64 * mean;
 
-    let lora = settings.lora.as_ref().map(|lora| LoraConfig {
-        r: lora.r as usize,
-        alpha: lora.alpha as f32,
-        dropout: lora.dropout as f32,
-        target_modules: lora.target_modules.clone(),
-    });
+    let lora = settings.lora.as_ref().map(|lora| lora.on(&config));
     let batch_tokens = u64::from(settings.batch_size) * longest.max(1);
     let memory_bytes = training_memory_bytes(&config, lora.as_ref(), batch_tokens as usize, longest as usize);
     let parameters = config.parameter_count() as u64;

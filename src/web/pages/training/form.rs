@@ -264,7 +264,7 @@ const MORE: [(&str, &str, &str); 14] = [
     (
         "lora_target_modules",
         "LoRA target modules",
-        "Layers with an adapter, separated by commas: c_attn, c_proj, c_fc.",
+        "Layers with an adapter, separated by commas, such as q_proj, v_proj; or all-linear. Empty: the usual ones of the model.",
     ),
     ("eval_steps", "Steps between evaluations", "Empty: about ten in a run."),
     ("checkpoint_steps", "Steps between checkpoints", "Empty: about ten in a run."),

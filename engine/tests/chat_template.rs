@@ -15,7 +15,6 @@ use llm_tuner_engine::tokenizer::written::SpecialNames;
 use proptest::prelude::*;
 use serde::Deserialize;
 
-#[path = "common/mod.rs"]
 mod common;
 
 const DAY: Date = date(2026, 3, 9);

@@ -1,5 +1,5 @@
 //! A base model with a chat template of its own, through a whole job: tuned on conversations, talked to, handed on.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 mod common;
 mod support;
@@ -69,7 +69,8 @@ fn same_text_in_python(directory: &Path, model: &LoadedModel, messages: &[Messag
 
 #[test]
 fn a_base_with_a_chat_template_is_tuned_asked_and_handed_on_with_it() {
-    let mut settings = vec![("max_steps", "150"), ("batch_size", "3"), ("learning_rate", "0.02"), ("lora_r", "16")];
+    let mut settings =
+        vec![("max_steps", "150"), ("batch_size", "3"), ("learning_rate", "0.02"), ("lora_r", "16")];
     let job = Job::empty(&settings);
     base(&job, "llama3");
     let rows = [("Twice 12?", "24 is it"), ("And Paris?", "naïve 🙂"), ("Hi", "Hello you")];
@@ -100,7 +101,11 @@ fn a_base_with_a_chat_template_is_tuned_asked_and_handed_on_with_it() {
     assert_eq!(ask(&as_tuned, &messages), ask(&beside, &messages));
 
     for name in ["chat_template.jinja", "generation_config.json", "tokenizer.json"] {
-        assert_eq!(job.bytes(&format!("model/{name}")), job.bytes(&format!("input/data/model/{name}")), "{name}");
+        assert_eq!(
+            job.bytes(&format!("model/{name}")),
+            job.bytes(&format!("input/data/model/{name}")),
+            "{name}"
+        );
     }
     let record: serde_json::Value = serde_json::from_slice(&job.bytes("model/llm_tuner.json")).unwrap();
     assert_eq!(record["own_chat_template"], true);

@@ -1,5 +1,5 @@
 //! Chat templates of published models: the same text, tokens and mask as `transformers`, and clear words for broken ones.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -220,8 +220,9 @@ fn tokenizers_of_the_llama_family_give_the_same_tokens() {
         let (ids, learned) =
             encode(&row, &tokenizer, &Template::for_kind(Kind::Completion)).unwrap().remove(0);
         assert!(ids.starts_with(begin) && !learned[0] && learned[ids.len() - 1], "{kind}");
-        let (ids, learned) =
-            encode(&Row::Text("double".into()), &tokenizer, &Template::for_kind(Kind::Text)).unwrap().remove(0);
+        let (ids, learned) = encode(&Row::Text("double".into()), &tokenizer, &Template::for_kind(Kind::Text))
+            .unwrap()
+            .remove(0);
         assert!(begin.is_empty() || !ids.starts_with(begin), "a window of a text begins anywhere");
         assert!(learned.iter().all(|learned| *learned));
         let special = if kind == "llama" { "</s>" } else { "<|im_end|>" };

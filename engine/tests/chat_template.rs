@@ -95,7 +95,7 @@ fn text_tokens_and_mask_are_transformers() {
             }
         }
     }
-    assert_eq!(compared.len(), 9);
+    assert_eq!(compared.len(), 11);
     assert!(compared.values().all(|[same, ..]| *same >= 6), "{compared:?}");
     assert!(compared["mistral"][1] >= 2 && compared["llama2"][1] >= 1, "{compared:?}");
     assert!(compared["marked"][2] >= 4, "{compared:?}");
@@ -147,6 +147,8 @@ fn each_template_is_stopped_by_its_own_token_and_turns_may_be_apart() {
         ("tinyllama", "</s>", 1),
         ("llama2", "</s>", 1),
         ("llama3", "<|eot_id|>", 1),
+        ("llama31", "<|eot_id|>", 1),
+        ("added", "<|im_end|>", 1),
         ("mistral", "</s>", 1),
         ("phi", "<|end|>", 1),
     ] {
@@ -234,7 +236,7 @@ fn broken(template: &str) -> ChatTemplateError {
 fn broken_templates_are_told_with_their_file_and_a_next_step() {
     let cases = [
         ("{% for message in messages %}", "the chat template is not valid"),
-        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "does not end"),
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "takes too long"),
         (
             "{{ raise_exception('roles must alternate') }}",
             "begins with \"Hello there\": roles must alternate (line 1",

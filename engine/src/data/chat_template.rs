@@ -3,7 +3,7 @@
 //! It is Jinja, in `chat_template.jinja` or in `tokenizer_config.json`, and is rendered as `transformers`'
 //! `apply_chat_template` does. What of it is an answer is found by asking: the conversation up to an answer, with what
 //! the template puts before one, must be the beginning of the conversation with that answer in it. An answer ends
-//! with the last special token that the template writes after it (`<|im_end|>`, `</s>`); line breaks beyond that are
+//! with the last token of its own that the template writes after it (`<|im_end|>`, `</s>`); line breaks beyond that are
 //! the template's and are not learned.
 //!
 //! Some templates write earlier answers differently once later turns follow, for example without their reasoning.
@@ -40,7 +40,7 @@ pub enum ChatTemplateError {
     File(#[from] FileError),
     #[error("{}: the chat template is not valid: {message}", path.display())]
     Invalid { path: PathBuf, message: String },
-    #[error("{}: the chat template does not end: it was stopped after a million steps and more", path.display())]
+    #[error("{}: the chat template takes too long: it was stopped after ten million steps, or 64 MiB of text", path.display())]
     Endless { path: PathBuf },
     /// What it raises itself, or a field that it misses.
     #[error(
@@ -82,8 +82,8 @@ pub struct Written {
     pub text: String,
     /// What is to be learned: bytes of `text`, in order and apart from each other.
     pub answers: Vec<Range<usize>>,
-    /// Whether the template marks the end of the last answer with a special token. If not, an end-of-text token is
-    /// due there, or the model would never learn to stop.
+    /// Whether it ends with a token, or not with an answer. If not, an end-of-text token is due there, or the model
+    /// would never learn to stop.
     pub ended: bool,
 }
 
@@ -161,6 +161,8 @@ pub struct ChatTemplate {
     after: Option<String>,
     /// How much of that belongs to the answer.
     end: usize,
+    /// Whether that is a token.
+    marked: bool,
     stop: Stop,
 }
 
@@ -182,13 +184,15 @@ impl ChatTemplate {
             ErrorKind::OutOfFuel => ChatTemplateError::Endless { path: source.path.clone() },
             _ => ChatTemplateError::Invalid { path: source.path.clone(), message: words(&error) },
         })?;
-        let mut template = Self { source, date, jinja, names, after: None, end: 0, stop: Stop::None };
+        let mut template =
+            Self { source, date, jinja, names, after: None, end: 0, marked: true, stop: Stop::None };
         template.learn_ends()?;
         Ok(template)
     }
 
     /// Finds out what ends an answer, by writing one.
     fn learn_ends(&mut self) -> Result<(), ChatTemplateError> {
+        let marks = self.names.marks();
         let turns = [(Role::User, "Qx7q"), (Role::Assistant, ANSWER), (Role::User, NEXT)]
             .map(|(role, text)| Message::new(role, text));
         // A template that wants a system message first says so with an exception.
@@ -201,12 +205,12 @@ impl ChatTemplate {
                 Err(_) => continue,
             };
             let Some((_, after)) = text.rsplit_once(ANSWER) else { return Ok(()) };
-            let found: Vec<_> =
-                self.names.find(after).map(|(range, name)| (range.end, name.to_owned())).collect();
+            let found: Vec<_> = marks.find(after).map(|(range, name)| (range.end, name.to_owned())).collect();
+            self.marked = !found.is_empty();
             self.end = found.last().map_or(after.len(), |(end, _)| *end);
             self.stop = match found.into_iter().next() {
                 Some((_, name)) => Stop::Token(name),
-                None => self.next_turn(messages),
+                None => self.next_turn(messages, &marks),
             };
             self.after = Some(after.to_owned());
             return Ok(());
@@ -215,11 +219,11 @@ impl ChatTemplate {
     }
 
     /// What stands between an answer and the next question, where no token does.
-    fn next_turn(&self, messages: &[Message]) -> Stop {
+    fn next_turn(&self, messages: &[Message], marks: &SpecialNames) -> Stop {
         let text = self.render(messages, false).unwrap_or_default();
         let between = text.rsplit_once(ANSWER).and_then(|(_, rest)| rest.split_once(NEXT));
         match between.map(|(between, _)| between).filter(|between| !between.trim().is_empty()) {
-            Some(between) => match self.names.find(between).next() {
+            Some(between) => match marks.find(between).next() {
                 Some((_, name)) => Stop::Token(name.to_owned()),
                 None => Stop::Text(between.to_owned()),
             },
@@ -276,20 +280,20 @@ impl ChatTemplate {
             let range = given.len()..self.end_of_answer(&answered).max(given.len());
             answers.push((at, answered, range));
         }
-        let ended = |at: usize| {
-            self.after.as_ref().is_none_or(|after| self.names.find(after).next().is_some())
-                || at + 1 != messages.len()
-        };
         let consistent = answers.iter().all(|(_, answered, range)| whole.starts_with(&answered[..range.end]))
             && answers.windows(2).all(|pair| pair[0].2.end <= pair[1].2.start);
         if consistent {
             let last = answers.last().map_or(0, |(at, ..)| *at);
             let ranges = answers.into_iter().map(|(.., range)| range).collect();
-            return Ok(vec![Written { text: whole, answers: ranges, ended: ended(last) }]);
+            return Ok(vec![Written {
+                text: whole,
+                answers: ranges,
+                ended: self.marked || last + 1 != messages.len(),
+            }]);
         }
         Ok(answers
             .into_iter()
-            .map(|(at, text, range)| Written { text, answers: vec![range], ended: ended(at) })
+            .map(|(_, text, range)| Written { text, answers: vec![range], ended: self.marked })
             .collect())
     }
 

@@ -25,6 +25,9 @@ pub struct SpecialNames {
     /// The longest first, so that a name that begins another does not hide it.
     names: Vec<String>,
     firsts: Vec<char>,
+    /// Tokens that were added to a vocabulary without being special: a person may type them, and a template may end
+    /// answers with them.
+    added: Vec<String>,
 }
 
 impl SpecialNames {
@@ -35,7 +38,17 @@ impl SpecialNames {
         let mut firsts: Vec<char> = names.iter().filter_map(|name| name.chars().next()).collect();
         firsts.sort_unstable();
         firsts.dedup();
-        Self { names, firsts }
+        Self { names, firsts, added: Vec::new() }
+    }
+
+    /// The same, with further tokens that may end an answer.
+    pub fn with_added(self, added: impl IntoIterator<Item = String>) -> Self {
+        Self { added: added.into_iter().collect(), ..self }
+    }
+
+    /// All of them.
+    pub fn marks(&self) -> Self {
+        Self::new(self.names.iter().chain(&self.added).cloned())
     }
 
     /// The number of the name that stands at the beginning of a text, if it is not shielded.
@@ -100,7 +113,8 @@ impl SpecialTokens {
             .filter(|(_, token)| token.special)
             .map(|(id, token)| (token.content.clone(), (id, token)))
             .collect();
-        let names = SpecialNames::new(known.keys().cloned());
+        let others = inner.get_added_tokens_decoder().into_values().filter(|token| !token.special);
+        let names = SpecialNames::new(known.keys().cloned()).with_added(others.map(|token| token.content));
         let mut inner = inner.clone();
         // It would only move offsets.
         inner.with_post_processor(None::<PostProcessorWrapper>);

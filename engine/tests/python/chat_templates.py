@@ -111,6 +111,45 @@ MISTRAL = (
     "message['content'] + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token}}"
     "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}"
 )
+# The idioms of Llama 3.1: assigns over what it was given, asks whether functions and fields are there.
+LLAMA31 = r"""{{- bos_token }}
+{%- if custom_tools is defined %}{%- set tools = custom_tools %}{%- endif %}
+{%- if not date_string is defined %}
+    {%- if strftime_now is defined %}
+        {%- set date_string = strftime_now("%d %b %Y") %}
+    {%- else %}
+        {%- set date_string = "26 Jul 2024" %}
+    {%- endif %}
+{%- endif %}
+{%- if not tools is defined %}{%- set tools = none %}{%- endif %}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content']|trim %}
+    {%- set messages = messages[1:] %}
+{%- else %}
+    {%- set system_message = "" %}
+{%- endif %}
+{{- "<|start_header_id|>system<|end_header_id|>\n\n" }}
+{%- if tools is not none %}{{- "Environment: ipython\n" }}{%- endif %}
+{{- "Today Date: " + date_string + "\n\n" }}
+{{- system_message }}
+{{- "<|eot_id|>" }}
+{%- for message in messages %}
+    {%- if not (message.role == 'ipython' or message.role == 'tool' or 'tool_calls' in message) %}
+        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n'+ message['content'] | trim + '<|eot_id|>' }}
+    {%- elif message.role == "tool" or message.role == "ipython" %}
+        {{- "<|start_header_id|>ipython<|end_header_id|>\n\n" }}
+        {%- if message.content is mapping or message.content is not string %}
+            {{- message.content | tojson }}
+        {%- else %}
+            {{- message | tojson }}
+        {%- endif %}
+        {{- "<|eot_id|>" }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}
+{%- endif %}
+"""
 PHI = (
     "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + '<|end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
@@ -172,6 +211,10 @@ def models_of_the_world():
     yield "tinyllama", sentence_piece(False), TINYLLAMA, dict(bos_token="<s>", eos_token="</s>")
     yield "llama2", sentence_piece(False), LLAMA2, dict(bos_token="<s>", eos_token="</s>")
     yield "llama3", byte_level(HEADERS), LLAMA3, dict(bos_token="<|begin_of_text|>", eos_token="<|end_of_text|>")
+    yield "llama31", byte_level(HEADERS), LLAMA31, dict(bos_token="<|begin_of_text|>", eos_token="<|end_of_text|>")
+    added = byte_level(["<|endoftext|>"])
+    added.add_tokens([AddedToken(name, special=False, normalized=False) for name in CHATML[1:]])
+    yield "added", added, SMOLLM2, dict(eos_token="<|endoftext|>")
     mistral = sentence_piece(True, ("<unk>", "<s>", "</s>", "[INST]", "[/INST]"))
     yield "mistral", mistral, MISTRAL, dict(bos_token="<s>", eos_token="</s>")
     phi = byte_level(["<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"], stripping=True)
@@ -214,11 +257,11 @@ def cases(tokenizer, marked):
         yield {"messages": messages, "ask": ask, "text": text, "ids": tokens["input_ids"], "mask": mask}
 
 
-def typed(tokenizer, first):
+def typed(tokenizer):
     """What people type is text: between the special tokens that the template wrote, nothing is special."""
     special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     pattern = re.compile("|".join(re.escape(name) for name in sorted(special, key=len, reverse=True)))
-    for content in [] if first else TYPED:
+    for content in TYPED:
         messages = turns(content)
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         at = text.index(content)
@@ -247,8 +290,9 @@ def main():
         directory = Path(sys.argv[1]) / name
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=template, **tokens)
         tokenizer.save_pretrained(directory)
-        stripping = name == "phi"
-        written = [*cases(tokenizer, name == "marked"), *typed(tokenizer, name == "mistral" or stripping)]
+        # Of these, one takes in spaces beside tokens, one the beginning of a text, and one has tokens anybody may type.
+        whole = name in ("phi", "mistral", "added")
+        written = [*cases(tokenizer, name == "marked"), *([] if whole else typed(tokenizer))]
         (directory / "cases.json").write_text(json.dumps(written))
 
 

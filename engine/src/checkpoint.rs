@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -71,6 +72,9 @@ pub struct Progress {
     pub best_step: u64,
     /// Evaluations since the best one.
     pub evaluations_without_improvement: u32,
+    /// What the base model's chat template takes for today, on whatever day the run goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_template_date: Option<Date>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -10,8 +10,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::chat_template::{ChatTemplate, ChatTemplateError, Source};
 use crate::data::rows::{Kind, Message, Role};
-use crate::data::template::{Part, Template};
+use crate::data::template::{OwnTemplateError, Part, Template};
+use crate::data::tokens::prompt_tokens;
 use crate::error::{FileError, NextStep};
 use crate::files::record::Record;
 use crate::files::{huggingface, peft, record};
@@ -30,9 +32,20 @@ pub enum InferenceError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error(transparent)]
+    ChatTemplate(#[from] ChatTemplateError),
+    #[error(transparent)]
     Model(#[from] ModelError),
     #[error("this model is an adapter for \"{base}\", and no base model directory was given")]
     BaseNeeded { base: String },
+}
+
+impl From<OwnTemplateError> for InferenceError {
+    fn from(error: OwnTemplateError) -> Self {
+        match error {
+            OwnTemplateError::Template(error) => error.into(),
+            OwnTemplateError::Tokenizer(error) => error.into(),
+        }
+    }
 }
 
 impl NextStep for InferenceError {
@@ -40,6 +53,7 @@ impl NextStep for InferenceError {
         match self {
             Self::File(error) => error.next_step(),
             Self::Tokenizer(error) => error.next_step(),
+            Self::ChatTemplate(error) => error.next_step(),
             Self::Model(_) => "Use the model's own config.json, weights and tokenizer together.".into(),
             Self::BaseNeeded { .. } => {
                 "Choose the base model that the adapter was trained on, or save it merged.".into()
@@ -62,21 +76,27 @@ pub enum Prompt {
 impl Prompt {
     /// What a model with this template is given. What does not suit its kind is put in its way as well as possible, so
     /// that any model answers anything.
-    pub fn parts(&self, template: &Template) -> Vec<Part> {
+    ///
+    /// # Errors
+    /// When the base model's own chat template refuses the conversation.
+    pub fn parts(&self, template: &Template) -> Result<Vec<Part>, ChatTemplateError> {
         match (self, template.kind) {
-            (Self::Text(text), _) | (Self::Completion(text), Kind::Text) => vec![Part::Prompt(text.clone())],
-            (Self::Completion(text), Kind::Completion) => {
-                vec![Part::Prompt(template.render_completion_prompt(text))]
+            (Self::Text(text), _) | (Self::Completion(text), Kind::Text) => {
+                Ok(vec![Part::Prompt(text.clone())])
             }
+            (Self::Completion(text), Kind::Completion) => template.render_completion_prompt(text),
             (Self::Completion(text), Kind::Chat) => template.render_prompt(&[Message::new(Role::User, text)]),
             (Self::Chat(messages), Kind::Chat) => template.render_prompt(messages),
+            (Self::Chat(messages), Kind::Completion) if template.own.is_some() => {
+                template.render_prompt(messages)
+            }
             (Self::Chat(messages), kind) => {
                 let last = messages.iter().rev().find(|message| message.role == Role::User);
                 let text = last.map(|message| message.content.as_str()).unwrap_or_default();
-                vec![Part::Prompt(match kind {
+                match kind {
                     Kind::Completion => template.render_completion_prompt(text),
-                    _ => text.to_owned(),
-                })]
+                    _ => Ok(vec![Part::Prompt(text.to_owned())]),
+                }
             }
         }
     }
@@ -164,7 +184,22 @@ pub struct LoadedModel {
 
 impl LoadedModel {
     /// Loads a whole model, or an adapter over the base model in `base_dir`.
+    ///
+    /// A model that was not made here is asked by its own chat template, or given text to continue if it has none.
     pub fn load(model_dir: &Path, base_dir: Option<&Path>) -> Result<Self, InferenceError> {
+        Self::open(model_dir, base_dir, None)
+    }
+
+    /// Loads a whole model that is asked in another's way; for showing a base beside what was tuned from it.
+    pub fn load_asked_as(model_dir: &Path, template: &Template) -> Result<Self, InferenceError> {
+        Self::open(model_dir, None, Some(template.clone()))
+    }
+
+    fn open(
+        model_dir: &Path,
+        base_dir: Option<&Path>,
+        template: Option<Template>,
+    ) -> Result<Self, InferenceError> {
         let record = record::read(model_dir)?;
         let model = if peft::is_adapter(model_dir) {
             let (adapter, tensors) = peft::read(model_dir)?;
@@ -189,8 +224,10 @@ impl LoadedModel {
             _ => tokenizer,
         };
         tokenizer.check_fits(model.config().vocab_size())?;
-        let template =
-            record.as_ref().map_or_else(|| Template::for_kind(Kind::Text), |record| record.template.clone());
+        let template = match template {
+            Some(template) => template,
+            None => template_of(model_dir, base_dir, record.as_ref(), &tokenizer)?,
+        };
         Ok(Self {
             model: Arc::new(model),
             tokenizer: Arc::new(tokenizer),
@@ -203,12 +240,6 @@ impl LoadedModel {
     /// The model under the adapter, sharing its weights; `None` for a whole model.
     pub fn base(&self) -> Option<Self> {
         self.model.lora().map(|_| Self { adapted: false, ..self.clone() })
-    }
-
-    /// The same model asked in another's way; for showing a base beside what was tuned from it.
-    pub fn with_template(mut self, template: Template) -> Self {
-        self.template = template;
-        self
     }
 
     /// How prompts are put to the model; its `kind` says which form of [`Prompt`] suits it.
@@ -237,23 +268,23 @@ impl LoadedModel {
         on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation, InferenceError> {
         let ids = self.prompt_tokens(prompt)?;
-        let mut stop = self.template.stop.clone();
+        let mut stop = Stops::of(&self.template, &self.tokenizer);
         if matches!(prompt, Prompt::Text(_)) {
-            stop.clear();
+            stop.texts.clear();
         }
-        stop.extend(params.stop.iter().filter(|text| !text.is_empty()).cloned());
+        stop.texts.extend(params.stop.iter().filter(|text| !text.is_empty()).cloned());
         let cache = if self.adapted {
             KvCache::new(self.model.config())
         } else {
             KvCache::without_adapter(self.model.config())
         };
-        answer(&self.model, &self.tokenizer, cache, ids, params, stop, on_piece)
+        answer(&self.model, &self.tokenizer, cache, ids, params, &stop, on_piece)
     }
 
     /// The prompt in tokens, template applied.
     fn prompt_tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, InferenceError> {
-        let parts = prompt.parts(&self.template);
-        let ids = tokens_of(&parts, &self.tokenizer)?;
+        let parts = prompt.parts(&self.template)?;
+        let ids = prompt_tokens(&parts, &self.tokenizer)?;
         // With nothing before it, a text begins as a document does.
         Ok(if ids.is_empty() { vec![self.tokenizer.end_of_text()] } else { ids })
     }
@@ -265,16 +296,46 @@ fn load_weights(directory: &Path) -> Result<Model, InferenceError> {
     Ok(Model::from_weights(config, weights)?)
 }
 
-/// Tokens of the parts of a prompt, after what a text begins with.
-pub(crate) fn tokens_of(parts: &[Part], tokenizer: &Tokenizer) -> Result<Vec<u32>, TokenizerError> {
-    let mut ids = tokenizer.begin().to_vec();
-    for part in parts {
-        match part {
-            Part::Prompt(text) | Part::Answer(text) => ids.extend(tokenizer.encode(text)?),
-            Part::End { .. } => ids.push(tokenizer.end_of_text()),
-        }
+/// As the model was trained to be asked.
+fn template_of(
+    model_dir: &Path,
+    base_dir: Option<&Path>,
+    record: Option<&Record>,
+    tokenizer: &Tokenizer,
+) -> Result<Template, InferenceError> {
+    let Some(record) = record else {
+        return Ok(match Source::read(model_dir)? {
+            Some(_) => Template::of_base(Kind::Chat, model_dir, None, tokenizer)?,
+            None => Template::for_kind(Kind::Text),
+        });
+    };
+    if !record.own_chat_template {
+        return Ok(record.template.clone());
     }
-    Ok(ids)
+    let source = match (Source::read(model_dir)?, base_dir) {
+        (None, Some(base_dir)) => Source::read(base_dir)?,
+        (source, _) => source,
+    };
+    let source = source.ok_or_else(|| FileError::Missing {
+        path: model_dir.to_path_buf(),
+        expected: "the chat template that the model was trained with".into(),
+        advice: "Copy tokenizer_config.json and chat_template.jinja of the base model into it.".into(),
+    })?;
+    let own = ChatTemplate::new(source, record.chat_template_date, tokenizer.special_names()?)?;
+    Ok(record.template.clone().with_own(own))
+}
+
+/// What ends an answer, besides the tokens that end any text of the model.
+pub(crate) struct Stops {
+    token: Option<u32>,
+    texts: Vec<String>,
+}
+
+impl Stops {
+    pub fn of(template: &Template, tokenizer: &Tokenizer) -> Self {
+        let token = template.stop_token().and_then(|name| tokenizer.token_id(name));
+        Self { token, texts: template.stop.clone() }
+    }
 }
 
 /// Generates from tokens; see [`LoadedModel::generate`].
@@ -284,7 +345,7 @@ pub(crate) fn answer(
     mut cache: KvCache,
     mut ids: Vec<u32>,
     params: &GenerateParams,
-    stop: Vec<String>,
+    stop: &Stops,
     on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
 ) -> Result<Generation, InferenceError> {
     let context = model.config().positions();
@@ -304,7 +365,7 @@ pub(crate) fn answer(
     let prompt_tokens = ids.len();
     let mut text = String::new();
     let mut stream = tokenizer.stream();
-    let mut filter = StopFilter::new(stop);
+    let mut filter = StopFilter::new(stop.texts.clone());
     let mut give = |piece: &str, text: &mut String| {
         text.push_str(piece);
         if piece.is_empty() { ControlFlow::Continue(()) } else { on_piece(piece) }
@@ -318,7 +379,7 @@ pub(crate) fn answer(
             break FinishReason::Length;
         }
         let next = sampler.choose(&mut logits, &ids);
-        if tokenizer.ends(next) {
+        if tokenizer.ends(next) || stop.token == Some(next) {
             break FinishReason::Stop;
         }
         tokens += 1;

@@ -2,9 +2,12 @@
 //! own data.
 //!
 //! The algorithms are the `tokenizers` crate's; this module decides how it is trained and saved, finds the
-//! tokens that begin and end a text, and never lets text that a person wrote turn into a special token.
+//! tokens that begin and end a text, and never lets text that a person wrote turn into a special token; [`written`] is
+//! for text that a chat template wrote, which has special tokens in it.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::TrainerWrapper;
@@ -12,13 +15,16 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
+use crate::data::chat_template;
 use crate::data::template::{END_OF_TEXT, Template};
 use crate::error::{FileError, NextStep};
 use crate::files::read_json;
 
 mod special;
 mod stream;
+pub mod written;
 pub use stream::TextStream;
+use written::{SpecialNames, SpecialTokens};
 
 /// What a nano model's tokenizer is trained to on little text, where the data suffice for it.
 const SMALL_VOCAB: usize = 1024;
@@ -34,9 +40,10 @@ pub const TRAINING_SAMPLE_BYTES: usize = 8 << 20;
 const SMALLEST_VOCAB: usize = 257;
 
 /// Files that make up a tokenizer, copied as they are from a base model to the result.
-pub const FILES: [&str; 7] = [
+pub const FILES: [&str; 8] = [
     "tokenizer.json",
     "tokenizer_config.json",
+    chat_template::FILE,
     "vocab.json",
     "merges.txt",
     "special_tokens_map.json",
@@ -128,6 +135,8 @@ pub struct Tokenizer {
     ends: Vec<u32>,
     /// Where it was read from, to be copied; `None` if trained here.
     source: Option<PathBuf>,
+    /// For what chat templates write; made when first asked for, as few tokenizers are.
+    written: OnceLock<Arc<SpecialTokens>>,
 }
 
 impl Tokenizer {
@@ -214,7 +223,8 @@ impl Tokenizer {
             .map_err(|error| invalid(error.to_string()))?;
         inner.set_encode_special_tokens(true);
         let begin = beginning(&inner).map_err(|error| invalid(error.to_string()))?;
-        Ok(Self { inner, end_of_text: id, begin, ends: Vec::new(), source })
+        let (ends, written) = (Vec::new(), OnceLock::new());
+        Ok(Self { inner, end_of_text: id, begin, ends, source, written })
     }
 
     /// Tokens of a text; `<|endoftext|>` in it is text like any other.
@@ -222,6 +232,31 @@ impl Tokenizer {
         let encoding = self.inner.encode_fast(text, false);
         let encoding = encoding.map_err(|error| TokenizerError::Encoding { message: error.to_string() })?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Tokens of what a chat template wrote, each with its place in the text: special tokens are tokens where the
+    /// template wrote them, and text where a person did.
+    pub fn encode_written(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, TokenizerError> {
+        self.special_tokens()?.encode(text)
+    }
+
+    /// The special tokens that a chat template may write.
+    pub fn special_names(&self) -> Result<SpecialNames, TokenizerError> {
+        Ok(self.special_tokens()?.names.clone())
+    }
+
+    fn special_tokens(&self) -> Result<&SpecialTokens, TokenizerError> {
+        if let Some(special) = self.written.get() {
+            return Ok(special);
+        }
+        let special = SpecialTokens::new(&self.inner)
+            .map_err(|error| TokenizerError::Encoding { message: error.to_string() })?;
+        Ok(self.written.get_or_init(|| Arc::new(special)))
+    }
+
+    /// The token of this name.
+    pub fn token_id(&self, name: &str) -> Option<u32> {
+        self.inner.token_to_id(name)
     }
 
     /// Text of tokens, without special ones. Incomplete UTF-8 becomes U+FFFD.
@@ -285,9 +320,11 @@ impl Tokenizer {
         let config_path = directory.join("tokenizer_config.json");
         let mut config = serde_json::Map::new();
         if let Some(source) = &self.source {
+            // Of two chat templates, the one in a file of its own would count.
+            let replaced = template.jinja().map(|_| chat_template::FILE);
             for name in FILES {
                 let from = source.join(name);
-                if from.is_file() {
+                if from.is_file() && Some(name) != replaced {
                     let to = directory.join(name);
                     std::fs::copy(&from, &to).map_err(FileError::io("write", &to))?;
                 }

@@ -3,8 +3,8 @@
 
 mod support;
 
-use llm_tuner_engine::data::rows::{Kind, Row};
-use llm_tuner_engine::data::template::Template;
+use llm_tuner_engine::data::rows::{Kind, Message, Role, Row};
+use llm_tuner_engine::data::template::{END_OF_TEXT, Part, Template};
 use llm_tuner_engine::data::tokens::encode;
 use llm_tuner_engine::tokenizer::Tokenizer;
 
@@ -87,7 +87,7 @@ fn transformers_makes_the_same_tokens() {
 import json, sys
 from transformers import AutoTokenizer
 t = AutoTokenizer.from_pretrained(sys.argv[1])
-chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
+chat = [{"role": role, "content": role[0]} for role in ("system", "user", "assistant", "tool", "user")]
 print(json.dumps({
     "ids": [t.encode(x, add_special_tokens=False) for x in json.loads(sys.argv[2])],
     "eos": t.eos_token_id, "length": t.model_max_length,
@@ -99,7 +99,17 @@ print(json.dumps({
     assert_eq!(output["ids"], serde_json::json!(ours));
     assert_eq!(output["eos"], 0);
     assert_eq!(output["length"], 512);
-    assert_eq!(output["chat"], "System:\ns\n\nUser:\nu\n\nAssistant:\n");
+    // What others read from the model is what it was trained on.
+    let turns = [Role::System, Role::User, Role::Assistant, Role::Tool, Role::User].map(|role| {
+        let name = serde_json::to_value(role).unwrap();
+        Message::new(role, &name.as_str().unwrap()[..1])
+    });
+    let chat = template.render_prompt(&turns).unwrap().into_iter().map(|part| match part {
+        Part::End { .. } => END_OF_TEXT.to_owned(),
+        Part::Prompt(text) | Part::Answer(text) => text,
+        Part::Written(_) => unreachable!("it has no chat template of its own"),
+    });
+    assert_eq!(output["chat"], chat.collect::<String>());
 
     let loaded = Tokenizer::load(root.path()).unwrap();
     assert_eq!(loaded.encode(texts[0]).unwrap(), ours[0]);
@@ -207,10 +217,12 @@ fn tokenizers_of_the_llama_family_give_the_same_tokens() {
         let copy = copy.ending_as(directory.path()).unwrap();
         assert!(ends.iter().all(|&id| copy.ends(id)), "{kind}");
         let row = Row::Completion { prompt: "double".into(), completion: "twice".into() };
-        let (ids, learned) = encode(&row, &tokenizer, &Template::for_kind(Kind::Completion)).unwrap();
-        assert!(ids.starts_with(begin) && !learned[0] && learned[ids.len() - 1], "{kind}");
         let (ids, learned) =
-            encode(&Row::Text("double".into()), &tokenizer, &Template::for_kind(Kind::Text)).unwrap();
+            encode(&row, &tokenizer, &Template::for_kind(Kind::Completion)).unwrap().remove(0);
+        assert!(ids.starts_with(begin) && !learned[0] && learned[ids.len() - 1], "{kind}");
+        let (ids, learned) = encode(&Row::Text("double".into()), &tokenizer, &Template::for_kind(Kind::Text))
+            .unwrap()
+            .remove(0);
         assert!(begin.is_empty() || !ids.starts_with(begin), "a window of a text begins anywhere");
         assert!(learned.iter().all(|learned| *learned));
         let special = if kind == "llama" { "</s>" } else { "<|im_end|>" };

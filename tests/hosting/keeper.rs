@@ -346,27 +346,20 @@ async fn only_what_can_be_hosted_is_begun() {
     assert!(world.store.open_endpoints().await.unwrap().is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_model_is_asked_as_it_was_trained() {
+/// Hosts a model with these files, asks it in a conversation, and gives what it said and what reached the container.
+async fn asked(files: &[(&str, String)]) -> (Vec<Piece>, serde_json::Value) {
     let world = World::start().await;
     let keeper = &world.endpoints;
-    let record = json!({ "engine_version": "1", "base_model": "nano", "hyperparameters": {}, "data": [],
-        "template": { "kind": "chat", "prompt": "{content}\n###\n", "system": "System:\n{content}\n\n",
-            "user": "User:\n{content}\n\n", "assistant": "Assistant:\n", "stop": [" How"] } });
-    let files = [
-        ("llm_tuner.json", record.to_string()),
-        ("tokenizer_config.json", json!({ "eos_token": { "content": "</s>" } }).to_string()),
-    ];
     let mut chat = crate::make::model(5, 1, 5);
     for (path, text) in files {
-        let bytes = bytes::Bytes::from(text);
+        let bytes = bytes::Bytes::from(text.clone());
         let sent = Box::pin(futures::stream::iter([Ok(bytes.clone())]));
         llm_tuner::storage::Storage::put(&*world.storage, &format!("{}/{path}", chat.prefix), sent, 10_000)
             .await
             .unwrap();
         let sha256 = "ab".repeat(32);
         chat.files.push(llm_tuner::domain::model::ModelFile {
-            path: path.to_owned(),
+            path: (*path).to_owned(),
             bytes: bytes.len() as u64,
             sha256,
         });
@@ -389,13 +382,46 @@ async fn a_model_is_asked_as_it_was_trained() {
     while let Some(piece) = answer.recv().await {
         pieces.push(piece);
     }
+    (pieces, accepted(&world.fake, "InvokeEndpointWithResponseStream").await.remove(0))
+}
+
+/// By the base's chat template where it was trained with that; the container writes the first token itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_with_a_chat_template_of_its_own_is_asked_by_that() {
+    let record = json!({ "engine_version": "1", "base_model": "llama", "hyperparameters": {}, "data": [],
+        "own_chat_template": true, "chat_template_date": "2026-03-09",
+        "template": { "kind": "chat", "prompt": "", "system": "", "user": "", "assistant": "", "stop": [] } });
+    let template = "{{ bos_token }}Today is {{ strftime_now('%d %b') }}.{% for m in messages %}[{{ m.role }}]{{ m.content }}\
+                    {{ eos_token }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
+    let (_, body) = asked(&[
+        ("llm_tuner.json", record.to_string()),
+        (
+            "tokenizer_config.json",
+            json!({ "bos_token": "<s>", "eos_token": { "content": "</s>" } }).to_string(),
+        ),
+        ("chat_template.jinja", template.to_owned()),
+    ])
+    .await;
+    assert_eq!(body["inputs"], "Today is 09 Mar.[user]Hi</s>[assistant]Yes?</s>[user]Go on</s>[assistant]");
+    assert_eq!(body["parameters"]["stop"], json!(["</s>"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_asked_as_it_was_trained() {
+    let record = json!({ "engine_version": "1", "base_model": "nano", "hyperparameters": {}, "data": [],
+        "template": { "kind": "chat", "prompt": "{content}\n###\n", "system": "System:\n{content}\n\n",
+            "user": "User:\n{content}\n\n", "assistant": "Assistant:\n", "stop": [" How"] } });
+    let files = [
+        ("llm_tuner.json", record.to_string()),
+        ("tokenizer_config.json", json!({ "eos_token": { "content": "</s>" } }).to_string()),
+    ];
+    let (pieces, body) = asked(&files).await;
     let text: String = pieces
         .iter()
         .filter_map(|piece| if let Piece::Text(text) = piece { Some(text.as_str()) } else { None })
         .collect();
     assert_eq!(text, "Good morning!", "the template's stop text ends it");
     assert!(matches!(pieces.last(), Some(Piece::End { finish_reason: "stop", .. })));
-    let body = accepted(&world.fake, "InvokeEndpointWithResponseStream").await.remove(0);
     assert_eq!(body["inputs"], "User:\nHi\n\nAssistant:\nYes?</s>User:\nGo on\n\nAssistant:\n");
     assert_eq!(body["parameters"], json!({ "max_new_tokens": 256, "do_sample": false, "stop": [" How"] }));
 }

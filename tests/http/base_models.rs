@@ -286,3 +286,42 @@ async fn a_tokenizer_that_can_not_be_used_is_named_before_anything_starts() {
     let answer = ann.post("/api/start-training", request("nowhere", &dataset)).await;
     assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+/// Tokens are counted in what training will read, which its chat template writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_go_through_the_models_own_chat_template_before_anything_starts() {
+    let app = TestApp::start().await;
+    let models = app.models_dir();
+    make(&models.join("plain"), GPT2);
+    let ann = app.person("ann@example.org").await;
+    let dataset = numbers(&ann).await;
+    let tokens = async |name: &str| {
+        let plan =
+            ann.post("/api/training-plan", request(name, &dataset)).await.json::<Value>().await.unwrap();
+        plan["tokens_per_epoch"].as_u64().unwrap()
+    };
+    let plain = tokens("plain").await;
+    copy(&models.join("plain"), &models.join("longer"));
+    let longer =
+        "{% for message in messages %}[{{ message.role }}]{{ message.content }}<|endoftext|>{% endfor %}";
+    fs::write(models.join("longer/chat_template.jinja"), longer).unwrap();
+    let with_template = tokens("longer").await;
+    assert!(with_template > plain + 60 * 8, "{with_template} tokens, {plain} without the template");
+    for (name, template, words) in [
+        (
+            "verse",
+            "{{ raise_exception('only in verse') }}",
+            "only in verse (line 1 of the template). Change the rows",
+        ),
+        ("torn", "{% for message in messages %}", "the chat template is not valid"),
+    ] {
+        copy(&models.join("plain"), &models.join(name));
+        fs::write(models.join(name).join("chat_template.jinja"), template).unwrap();
+        let answer = ann.post("/api/start-training", request(name, &dataset)).await;
+        assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{name}");
+        let error: Value = answer.json().await.unwrap();
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("{name}/chat_template.jinja: ")), "{message}");
+        assert!(message.contains(words), "{message}");
+    }
+}

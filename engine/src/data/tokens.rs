@@ -3,10 +3,12 @@
 //! Rows of prompts and answers stay apart, each a sequence of its own. Plain text is one long stream of documents
 //! with an end-of-text token between them, cut into windows, as GPT-2 was trained.
 
+use std::ops::Range;
 use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::chat_template::ChatTemplateError;
 use super::rows::{self, DataError, Kind, Row};
 use super::template::{Part, Template};
 use crate::error::NextStep;
@@ -23,6 +25,8 @@ pub enum TokensError {
     Data(#[from] DataError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    #[error(transparent)]
+    ChatTemplate(#[from] ChatTemplateError),
 }
 
 impl NextStep for TokensError {
@@ -30,6 +34,7 @@ impl NextStep for TokensError {
         match self {
             Self::Data(error) => error.next_step(),
             Self::Tokenizer(error) => error.next_step(),
+            Self::ChatTemplate(error) => error.next_step(),
         }
     }
 }
@@ -75,7 +80,7 @@ impl TokenSet {
             failure.is_none()
         })?;
         if let Some(error) = failure {
-            return Err(error.into());
+            return Err(error);
         }
         set.append(&waiting, tokenizer, template)?;
         Ok((set, files))
@@ -87,11 +92,11 @@ impl TokenSet {
         rows: &[Row],
         tokenizer: &Tokenizer,
         template: &Template,
-    ) -> Result<(), TokenizerError> {
+    ) -> Result<(), TokensError> {
         let encoded: Vec<_> =
             rows.par_iter().map(|row| encode(row, tokenizer, template)).collect::<Result<_, _>>()?;
-        for (mut ids, mut learned) in encoded {
-            let begin = tokenizer.begin().len();
+        for (mut ids, mut learned) in encoded.into_iter().flatten() {
+            let begin = if ids.starts_with(tokenizer.begin()) { tokenizer.begin().len() } else { 0 };
             if self.kind != Kind::Text && cut(&mut ids, &mut learned, self.max_length, begin) {
                 self.truncated += 1;
             }
@@ -156,26 +161,57 @@ impl TokenSet {
     }
 }
 
-/// A row's tokens, and which of them are learned.
-pub fn encode(
-    row: &Row,
-    tokenizer: &Tokenizer,
-    template: &Template,
-) -> Result<(Vec<u32>, Vec<bool>), TokenizerError> {
+/// A sequence's tokens, and which of them are learned.
+pub type Encoded = (Vec<u32>, Vec<bool>);
+
+/// The sequences that a row is learned as.
+pub fn encode(row: &Row, tokenizer: &Tokenizer, template: &Template) -> Result<Vec<Encoded>, TokensError> {
     // Plain text is one stream; its windows begin anywhere.
-    let begin = if row.kind() == Kind::Text { &[] } else { tokenizer.begin() };
+    let text = row.kind() == Kind::Text;
+    let encode = |parts: Vec<Part>| match text {
+        true => encode_parts(&parts, tokenizer, &[]),
+        false => encode_parts(&parts, tokenizer, beginning(&parts, tokenizer)),
+    };
+    Ok(template.sequences(row)?.into_iter().map(encode).collect::<Result<_, _>>()?)
+}
+
+/// What a text begins with; a chat template writes that itself.
+fn beginning<'a>(parts: &[Part], tokenizer: &'a Tokenizer) -> &'a [u32] {
+    if matches!(parts.first(), Some(Part::Written(_))) { &[] } else { tokenizer.begin() }
+}
+
+/// Tokens of the parts of a prompt, after what a text begins with.
+pub(crate) fn prompt_tokens(parts: &[Part], tokenizer: &Tokenizer) -> Result<Vec<u32>, TokenizerError> {
+    Ok(encode_parts(parts, tokenizer, beginning(parts, tokenizer))?.0)
+}
+
+/// The parts of a sequence, end to end.
+fn encode_parts(parts: &[Part], tokenizer: &Tokenizer, begin: &[u32]) -> Result<Encoded, TokenizerError> {
     let mut ids = begin.to_vec();
     let mut learned = vec![false; ids.len()];
-    for part in template.render(row) {
+    for part in parts {
         let (tokens, learn) = match part {
-            Part::Prompt(text) => (tokenizer.encode(&text)?, false),
-            Part::Answer(text) => (tokenizer.encode(&text)?, true),
-            Part::End { learned } => (vec![tokenizer.end_of_text()], learned),
+            Part::Prompt(text) => (tokenizer.encode(text)?, false),
+            Part::Answer(text) => (tokenizer.encode(text)?, true),
+            Part::End { learned } => (vec![tokenizer.end_of_text()], *learned),
+            Part::Written(written) => {
+                for (id, place) in tokenizer.encode_written(&written.text)? {
+                    ids.push(id);
+                    learned.push(written.answers.iter().any(|answer| touches(answer, &place)));
+                }
+                continue;
+            }
         };
         learned.resize(learned.len() + tokens.len(), learn);
         ids.extend(tokens);
     }
     Ok((ids, learned))
+}
+
+/// Whether a token has any of an answer in it. One without a place, such as a mark at the beginning of a word, counts
+/// with what follows it.
+fn touches(answer: &Range<usize>, token: &Range<usize>) -> bool {
+    token.start < answer.end && token.end.max(token.start + 1) > answer.start
 }
 
 /// Cuts a row to `max_length` tokens and says whether it had to.

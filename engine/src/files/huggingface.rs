@@ -15,6 +15,8 @@ use crate::kernels::tier::Tier;
 use crate::model::{Values, WeightMap, canonical_name, expected_tensors, rounded_names};
 use crate::tensor::{Tensor, TensorMap};
 
+/// How the model generates unless it is told otherwise; what ends its answers.
+pub const GENERATION: &str = "generation_config.json";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::read_json;
@@ -21,6 +22,12 @@ pub struct Record {
     pub base_model: String,
     /// How prompts and answers are joined, and where an answer ends.
     pub template: Template,
+    /// Whether the chat template among the model's files goes before the one above, except on plain text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_chat_template: bool,
+    /// What that template took for today, and always will: the day on which the run began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_template_date: Option<Date>,
     pub hyperparameters: BTreeMap<String, String>,
     pub data: Vec<DataFile>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

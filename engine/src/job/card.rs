@@ -35,11 +35,15 @@ pub fn render(record: &Record, adapter: bool) -> String {
     }
     text += "\n## How to ask\n\n";
     text += match record.template.kind {
+        Kind::Chat | Kind::Completion if record.own_chat_template => {
+            "The model was trained with the base model's own chat template, which is among its files; \
+             `tokenizer.apply_chat_template` writes conversations with it.\n"
+        }
         Kind::Text => "The model continues text as it is.\n",
         Kind::Completion => "The model answers prompts of this form (`{content}` is the prompt):\n",
         Kind::Chat => "The model answers conversations; `tokenizer.apply_chat_template` builds them.\n",
     };
-    if record.template.kind == Kind::Completion {
+    if record.template.kind == Kind::Completion && !record.own_chat_template {
         let _ = writeln!(text, "\n```text\n{}```", record.template.prompt);
     }
     text += "\n## Data\n\n| File | Rows | SHA-256 |\n|---|---|---|\n";

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::checkpoint::CheckpointError;
+use crate::data::chat_template::ChatTemplateError;
 use crate::data::rows::DataError;
+use crate::data::template::OwnTemplateError;
 use crate::data::tokens::TokensError;
 use crate::error::{FileError, NextStep};
 use crate::hyperparameters::FieldError;
@@ -26,6 +28,8 @@ pub enum JobError {
     Data(#[from] DataError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    #[error(transparent)]
+    ChatTemplate(#[from] ChatTemplateError),
     #[error("the base model in input/data/model does not fit together: {0}")]
     Model(#[from] ModelError),
     #[error(transparent)]
@@ -48,6 +52,16 @@ impl From<TokensError> for JobError {
         match error {
             TokensError::Data(error) => error.into(),
             TokensError::Tokenizer(error) => error.into(),
+            TokensError::ChatTemplate(error) => error.into(),
+        }
+    }
+}
+
+impl From<OwnTemplateError> for JobError {
+    fn from(error: OwnTemplateError) -> Self {
+        match error {
+            OwnTemplateError::Template(error) => error.into(),
+            OwnTemplateError::Tokenizer(error) => error.into(),
         }
     }
 }
@@ -59,6 +73,7 @@ impl NextStep for JobError {
             Self::File(error) => error.next_step(),
             Self::Data(error) => error.next_step(),
             Self::Tokenizer(error) => error.next_step(),
+            Self::ChatTemplate(error) => error.next_step(),
             Self::Checkpoint(error) => error.next_step(),
             Self::Inference(error) => error.next_step(),
             Self::Model(_) => {

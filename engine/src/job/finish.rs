@@ -18,8 +18,6 @@ use crate::lora::LoraConfig;
 use crate::model::Model;
 use crate::tensor::TensorMap;
 
-const GENERATION: &str = "generation_config.json";
-
 /// Writes `model/` and puts it in place whole.
 ///
 /// LoRA gives an adapter; with `merge_adapter`, a whole model with the adapter in `adapter/` beside it.
@@ -33,6 +31,8 @@ pub fn write(
         engine_version: env!("CARGO_PKG_VERSION").into(),
         base_model: prepared.base_name.clone(),
         template: prepared.template.clone(),
+        own_chat_template: prepared.template.own.is_some(),
+        chat_template_date: prepared.template.own.as_ref().and_then(|own| own.date()),
         hyperparameters: prepared.hyperparameters.to_strings(),
         data: prepared.files.clone(),
         result: Some(Outcome {
@@ -46,8 +46,6 @@ pub fn write(
         let h = &prepared.hyperparameters;
         let config = model.config().clone();
         let positions = config.positions();
-        let whole_model =
-            |directory: &Path, model: &Model| whole_model(directory, model, &layout.base_model());
         match model.lora().cloned() {
             None => whole_model(directory, &model)?,
             Some(lora) if h.merge_adapter => {
@@ -61,6 +59,12 @@ pub fn write(
                 whole_model(directory, &merged)?;
             }
             Some(lora) => adapter(directory, &model, &lora, &prepared.base_name)?,
+        }
+        // How the base generates holds for what was tuned from it; it may name further tokens that end an answer.
+        let from = layout.base_model().join(huggingface::GENERATION);
+        if from.is_file() {
+            let to = directory.join(huggingface::GENERATION);
+            std::fs::copy(&from, &to).map_err(FileError::io("write", &to))?;
         }
         prepared.tokenizer.save(directory, &prepared.template, positions)?;
         record::write(directory, &record)?;
@@ -84,19 +88,14 @@ fn merged(
     Ok(model)
 }
 
-/// Weights and configuration; how to generate as the base has it, since that may name further tokens that end a text.
-fn whole_model(directory: &Path, model: &Model, base: &Path) -> Result<(), JobError> {
+/// Weights, configuration and how to generate.
+fn whole_model(directory: &Path, model: &Model) -> Result<(), JobError> {
     safetensors::write(&directory.join("model.safetensors"), model.tensors())?;
     let config = model.config().saved();
     write_json(&directory.join("config.json"), &config)?;
-    let (theirs, ours) = (base.join(GENERATION), directory.join(GENERATION));
-    if theirs.is_file() {
-        std::fs::copy(&theirs, &ours).map_err(FileError::io("write", &ours))?;
-        return Ok(());
-    }
     let [begin, end] = config.special_tokens();
     let generation = json!({ "bos_token_id": begin, "eos_token_id": end, "use_cache": true });
-    write_json(&ours, &generation)
+    write_json(&directory.join(huggingface::GENERATION), &generation)
 }
 
 fn adapter(directory: &Path, model: &Model, lora: &LoraConfig, base: &str) -> Result<(), JobError> {

@@ -9,6 +9,7 @@ use super::layout::JobDirectory;
 use super::report::Reporter;
 use crate::checkpoint::{self, Checkpoint, Fingerprint};
 use crate::config::{Gpt2Config, ModelConfig};
+use crate::data::chat_template::Source;
 use crate::data::rows::{self, Kind};
 use crate::data::template::Template;
 use crate::data::tokens::TokenSet;
@@ -46,12 +47,11 @@ pub fn prepare(
     // One pass over everything: wrong lines show before anything is computed, and the sample is at hand.
     let channels = read_channels(layout)?;
     refuse_patience_without_validation(&hyperparameters, &channels)?;
-    let template = Template::for_kind(channels.kind);
     let (config, weights_hash) = match base {
         Base::Nano => (None, "nano".to_owned()),
         Base::Model => {
             let config = huggingface::read_config(&layout.base_model())?;
-            let hash = base_hash(layout, &config)?;
+            let hash = base_hash(layout, &config, channels.kind)?;
             choose_modules(&mut hyperparameters, &config)?;
             (Some(config), hash)
         }
@@ -64,10 +64,21 @@ pub fn prepare(
         (Some(checkpoint), Base::Nano) => checkpoint.tokenizer()?,
         (None, Base::Nano) => {
             report.log("Training a tokenizer on the data.");
-            Tokenizer::for_data(&channels.sample, &template)?
+            Tokenizer::for_data(&channels.sample, &Template::for_kind(channels.kind))?
         }
     };
     drop(channels.sample);
+    let template = match base {
+        Base::Nano => Template::for_kind(channels.kind),
+        Base::Model => {
+            let began = checkpoint.as_ref().and_then(|checkpoint| checkpoint.progress.chat_template_date);
+            let today = began.unwrap_or_else(|| report.today());
+            Template::of_base(channels.kind, &layout.base_model(), Some(today), &tokenizer)?
+        }
+    };
+    if template.own.is_some() {
+        report.log("The base model's own chat template is used.");
+    }
     let mut config = config.unwrap_or_else(|| nano(&tokenizer, &hyperparameters));
     tokenizer.check_fits(config.vocab_size())?;
     config.set_dropout(hyperparameters.dropout as f32);
@@ -214,9 +225,15 @@ fn fingerprint(hyperparameters: &Hyperparameters, files: &[DataFile], base: Stri
     Fingerprint { settings: hash(format!("{settings:?}")), data: hash(format!("{files:?}")), base }
 }
 
-/// Configuration and sizes: cheap even for large weights, and enough to notice another model.
-fn base_hash(layout: &JobDirectory, config: &ModelConfig) -> Result<String, JobError> {
+/// Configuration, chat template and sizes: cheap even for large weights, and enough to notice another model.
+fn base_hash(layout: &JobDirectory, config: &ModelConfig, kind: Kind) -> Result<String, JobError> {
     let mut text = format!("{config:?}");
+    // With another chat template the same rows are other tokens.
+    if kind != Kind::Text
+        && let Some(source) = Source::read(&layout.base_model())?
+    {
+        text += &source.template;
+    }
     for path in huggingface::weight_files(&layout.base_model())? {
         let length = std::fs::metadata(&path).map_err(FileError::io("read", &path))?.len();
         text += &format!(" {} {length}", path.file_name().unwrap_or_default().to_string_lossy());

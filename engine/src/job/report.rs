@@ -6,6 +6,8 @@
 
 use std::io::Write;
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::clock::Clock;
@@ -23,6 +25,11 @@ impl<'a> Reporter<'a> {
     /// Seconds since the process began its work.
     pub fn seconds(&self) -> f64 {
         self.clock.elapsed().as_secs_f64()
+    }
+
+    /// The day, in UTC.
+    pub fn today(&self) -> Date {
+        self.clock.now().to_zoned(TimeZone::UTC).date()
     }
 
     pub fn log(&mut self, text: &str) {

@@ -7,8 +7,9 @@ use serde_json::json;
 use super::error::JobError;
 use super::report::Reporter;
 use crate::data::rows::{self, Row};
-use crate::data::template::{Part, Template};
-use crate::inference::{GenerateParams, answer, tokens_of};
+use crate::data::template::Template;
+use crate::data::tokens::prompt_tokens;
+use crate::inference::{GenerateParams, Stops, answer};
 use crate::model::{KvCache, Model};
 use crate::tokenizer::Tokenizer;
 
@@ -22,6 +23,7 @@ const SECONDS: f64 = 10.0;
 
 pub struct Samples {
     rows: Vec<Sample>,
+    stop: Stops,
     spent: f64,
 }
 
@@ -47,7 +49,8 @@ impl Samples {
         let every = candidates.len().div_ceil(ROWS).max(1);
         let chosen = candidates.into_iter().step_by(every);
         let samples = chosen.map(|row| sample(&row, tokenizer, template));
-        Ok(Self { rows: samples.collect::<Result<_, _>>()?, spent: 0.0 })
+        let stop = Stops::of(template, tokenizer);
+        Ok(Self { rows: samples.collect::<Result<_, _>>()?, stop, spent: 0.0 })
     }
 
     /// Answers every row greedily and reports it, unless that has taken too much of the run's time so far.
@@ -55,7 +58,6 @@ impl Samples {
         &mut self,
         model: &Model,
         tokenizer: &Tokenizer,
-        template: &Template,
         step: u64,
         last: bool,
         report: &mut Reporter<'_>,
@@ -73,7 +75,7 @@ impl Samples {
                 KvCache::new(model.config()),
                 sample.ids.clone(),
                 &params,
-                template.stop.clone(),
+                &self.stop,
                 &mut |_| ControlFlow::Continue(()),
             )?;
             report.event(
@@ -83,7 +85,8 @@ impl Samples {
                     "prompt": sample.prompt,
                     "expected": sample.expected,
                     "output": generation.text,
-                    "exact": sample.expected.as_ref().map(|expected| *expected == generation.text),
+                    // Chat templates put spaces around answers, or take them away.
+                    "exact": sample.expected.as_ref().map(|text| text.trim() == generation.text.trim()),
                 }),
             );
         }
@@ -100,14 +103,8 @@ fn sample(row: &Row, tokenizer: &Tokenizer, template: &Template) -> Result<Sampl
         let ids = [tokenizer.begin(), &start].concat();
         return Ok(Sample { prompt, expected: None, ids, max_new_tokens: 60 });
     }
-    let mut parts = template.render(row);
     // The last answer is asked for; what comes before it is given.
-    let last = parts.iter().rposition(|part| matches!(part, Part::Answer(_))).unwrap_or(parts.len());
-    let expected = match parts.get(last) {
-        Some(Part::Answer(text)) => text.clone(),
-        _ => String::new(),
-    };
-    parts.truncate(last);
+    let (parts, expected) = template.question(row)?;
     let length = tokenizer.encode(&expected)?.len();
     let prompt = match row {
         Row::Completion { prompt, .. } => prompt.clone(),
@@ -122,7 +119,7 @@ fn sample(row: &Row, tokenizer: &Tokenizer, template: &Template) -> Result<Sampl
     Ok(Sample {
         prompt,
         expected: Some(expected),
-        ids: tokens_of(&parts, tokenizer)?,
+        ids: prompt_tokens(&parts, tokenizer)?,
         // Room to be wrong in, but no endless rambling.
         max_new_tokens: (length + length / 4 + 8).min(128),
     })

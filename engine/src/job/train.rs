@@ -43,7 +43,8 @@ pub fn train(
     };
     let h = &prepared.hyperparameters;
     let total = h.total_steps(prepared.training.sequences() as u64);
-    let mut progress = Progress::default();
+    let date = prepared.template.own.as_ref().and_then(|own| own.date());
+    let mut progress = Progress { chat_template_date: date, ..Progress::default() };
     let mut trainer = Trainer::new(model, optimizer(h, prepared.base)).with_seed(h.seed);
     if let Some(checkpoint) = &prepared.checkpoint {
         trainer.restore(checkpoint.state()?)?;
@@ -131,8 +132,8 @@ impl Run<'_, '_> {
                 done |= self.evaluate()?;
             }
             if done || step.is_multiple_of(sample_every) {
-                let Prepared { tokenizer, template, .. } = self.prepared;
-                samples.show(self.trainer.model(), tokenizer, template, step, done, self.report)?;
+                let tokenizer = &self.prepared.tokenizer;
+                samples.show(self.trainer.model(), tokenizer, step, done, self.report)?;
             }
             let stopped = stop.load(Ordering::Relaxed) && !done;
             if done || stopped || step.is_multiple_of(checkpoint_every) {

@@ -1,4 +1,5 @@
 //! Fixtures made by PyTorch: where the interpreter is, and how the files are read.
+#![allow(dead_code, reason = "each test file uses a part of this")]
 
 use llm_tuner_engine::files::huggingface;
 use llm_tuner_engine::model::{Batch, Model};

@@ -56,7 +56,7 @@ impl Endpoints {
         let mut stop = manner.stop();
         stop.extend(params.stop);
         let ask = Ask {
-            prompt: manner.text(&prompt),
+            prompt: manner.text(&prompt)?,
             max_new_tokens: params.max_new_tokens,
             temperature: params.temperature,
             top_p: params.top_p,

@@ -207,7 +207,7 @@ impl Playground {
             // A base is asked in the way of what was tuned from it, so that the two can be compared.
             let template = LoadedModel::load(&tuned_dir, None).map_err(words)?.template().clone();
             let base_dir = base_dir.unwrap_or(tuned_dir);
-            Ok(LoadedModel::load(&base_dir, None).map_err(words)?.with_template(template))
+            LoadedModel::load_asked_as(&base_dir, &template).map_err(words)
         };
         let loaded = tokio::task::spawn_blocking(work)
             .await

@@ -87,7 +87,13 @@ impl Training {
         cloud: Cloud,
     ) -> Self {
         let bases = Bases::new(store.clone(), models_dir);
-        Self { planner: Planner::new(store.clone(), storage, cache, cloud), bases, store, env, hub }
+        Self {
+            planner: Planner::new(store.clone(), storage, cache, cloud, env.clone()),
+            bases,
+            store,
+            env,
+            hub,
+        }
     }
 
     /// What the job will take: tokens, steps, memory, time; mistakes as errors, doubts as warnings.

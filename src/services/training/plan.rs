@@ -19,7 +19,7 @@ use crate::{
         job::{BaseModel, JobSpec},
     },
     services::{
-        context::Actor,
+        context::{Actor, Environment},
         datasets::samples,
         error::{ServiceError, ServiceResult},
         policy::{Action, Resource, authorize},
@@ -88,8 +88,14 @@ pub struct Planner {
 }
 
 impl Planner {
-    pub fn new(store: Arc<dyn Store>, storage: Arc<dyn Storage>, cache: PathBuf, cloud: Cloud) -> Self {
-        Self { store, storage, counter: Counter::default(), cache, cloud }
+    pub fn new(
+        store: Arc<dyn Store>,
+        storage: Arc<dyn Storage>,
+        cache: PathBuf,
+        cloud: Cloud,
+        env: Environment,
+    ) -> Self {
+        Self { store, storage, counter: Counter::new(env), cache, cloud }
     }
 
     /// # Errors

@@ -4,11 +4,13 @@ use super::bases::words;
 use crate::{
     domain::dataset::Dataset,
     services::{
+        context::Environment,
         datasets::report_of,
         error::{ServiceError, ServiceResult},
     },
     storage::{Storage, blocking_reader},
 };
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use llm_tuner_dataset::{Example, Role as DatasetRole};
 use llm_tuner_engine::{
     data::{
@@ -32,9 +34,9 @@ const KEPT: usize = 32;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Counts {
     pub kind: Kind,
-    /// Tokens of each row that was counted.
+    /// Tokens of each row that was counted; of each sequence, where the base's chat template makes several of a row.
     pub lengths: Vec<u32>,
-    /// All rows of the data.
+    /// All rows of the data, or sequences.
     pub rows: u64,
     pub vocabulary: usize,
 }
@@ -46,26 +48,33 @@ impl Counts {
     }
 }
 
-/// What a count depends on: the data and the tokenizer.
-type Key = (Vec<String>, Option<PathBuf>);
+/// What a count depends on: the data, the tokenizer and the day, which a chat template may write.
+type Key = (Vec<String>, Option<PathBuf>, Date);
 
-#[derive(Default)]
 pub struct Counter {
+    env: Environment,
     kept: Mutex<Vec<(Key, Arc<Counts>)>>,
     /// One count at a time: each takes all cores.
     counting: tokio::sync::Mutex<()>,
 }
 
 impl Counter {
-    /// Counts with the tokenizer in this directory, or with one trained on the data itself, as nano does.
+    pub fn new(env: Environment) -> Self {
+        Self { env, kept: Mutex::default(), counting: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Counts with the tokenizer and the chat template in this directory, or with a tokenizer trained on the data
+    /// itself, as nano does.
     pub async fn count(
         &self,
         storage: &Arc<dyn Storage>,
         datasets: &[Dataset],
         tokenizer: Option<PathBuf>,
     ) -> ServiceResult<Arc<Counts>> {
-        let key: Key =
-            (datasets.iter().map(|one| format!("{}{:?}", one.sha256, one.mapping)).collect(), tokenizer);
+        let data = datasets.iter().map(|one| format!("{}{:?}", one.sha256, one.mapping)).collect();
+        let now = Timestamp::from_microsecond(self.env.now().micros()).unwrap_or_default();
+        let today = now.to_zoned(TimeZone::UTC).date();
+        let key: Key = (data, tokenizer, today);
         if let Some(counts) = self.look(&key) {
             return Ok(counts);
         }
@@ -86,20 +95,33 @@ impl Counter {
             let data = |why: String| ServiceError::invalid("dataset", why);
             let sample = read(sources).map_err(data)?;
             let kind = sample.first().map_or(Kind::Text, Row::kind);
-            let template = Template::for_kind(kind);
-            let tokenizer = match &directory {
-                Some(directory) => Tokenizer::load(directory)
-                    .map_err(|error| ServiceError::invalid("base_model", words(directory, &error)))?,
+            let (tokenizer, template) = match &directory {
+                Some(directory) => {
+                    let base = |why: String| ServiceError::invalid("base_model", why);
+                    let tokenizer =
+                        Tokenizer::load(directory).map_err(|error| base(words(directory, &error)))?;
+                    let template = Template::of_base(kind, directory, Some(today), &tokenizer)
+                        .map_err(|error| base(words(directory, &error)))?;
+                    (tokenizer, template)
+                }
                 None => {
                     let texts: Vec<&str> = sample.iter().flat_map(Row::texts).collect();
-                    Tokenizer::for_data(&texts, &template).map_err(|error| data(error.to_string()))?
+                    let template = Template::for_kind(kind);
+                    let tokenizer =
+                        Tokenizer::for_data(&texts, &template).map_err(|error| data(error.to_string()))?;
+                    (tokenizer, template)
                 }
             };
             let mut lengths = Vec::with_capacity(sample.len());
             for row in &sample {
-                let (ids, _) = encode(row, &tokenizer, &template).map_err(|error| data(error.to_string()))?;
-                lengths.push(u32::try_from(ids.len()).unwrap_or(u32::MAX));
+                // The base's chat template may refuse a row; its words name the template's file.
+                let sequences = encode(row, &tokenizer, &template).map_err(|error| match &directory {
+                    Some(directory) => data(words(directory, &error)),
+                    None => data(error.to_string()),
+                })?;
+                lengths.extend(sequences.iter().map(|(ids, _)| u32::try_from(ids.len()).unwrap_or(u32::MAX)));
             }
+            let rows = rows * lengths.len() as u64 / (sample.len() as u64).max(1);
             Ok(Counts { kind, lengths, rows, vocabulary: tokenizer.vocab_size() })
         };
         let counts = tokio::task::spawn_blocking(work)

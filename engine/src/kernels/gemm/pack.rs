@@ -381,7 +381,7 @@ mod tests {
             let strips = (lines - first).div_ceil(width);
             let mut out = vec![0x7777_7777; strips * width * block.len()];
             columns(mat.t(), first..lines, block.clone(), depth, width, &mut out);
-            for (strip, out) in out.chunks(width * block.len()).enumerate() {
+            for (strip, out) in out.chunks((width * block.len()).max(1)).enumerate() {
                 for (at, out) in block.clone().zip(out.chunks(width)) {
                     for (lane, out) in out.iter().enumerate() {
                         let line = first + strip * width + lane;

@@ -1,0 +1,252 @@
+//! Jinja as `transformers` sets it up for chat templates, within limits: a template comes with a base model from
+//! elsewhere, and must neither run for ever nor write without end.
+
+use std::io::{self, Write};
+
+use jiff::civil::Date;
+use minijinja::value::{Kwargs, Serde, Value, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, escape_formatter};
+use serde::Serialize;
+
+/// Instructions that one rendering may take, about a second; a conversation of a thousand turns takes some 50,000.
+const FUEL: u64 = 10_000_000;
+/// Bytes that one rendering may write.
+const LONGEST: usize = 64 << 20;
+const NAME: &str = "chat_template";
+
+/// A template, ready to be rendered.
+pub struct Jinja(Environment<'static>);
+
+impl Jinja {
+    /// `date` is what `strftime_now` formats, at midnight; without one there is no such function.
+    pub fn new(source: &str, date: Option<Date>) -> Result<Self, Error> {
+        let mut environment = Environment::new();
+        environment.set_syntax(
+            minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?,
+        );
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_formatter(as_python);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_fuel(Some(FUEL));
+        environment.add_filter("tojson", to_json);
+        environment.add_function("raise_exception", raise_exception);
+        if let Some(date) = date {
+            let now = move |format: &str| {
+                jiff::fmt::strtime::format(format, date.at(0, 0, 0, 0)).map_err(|error| {
+                    Error::new(ErrorKind::InvalidOperation, format!("strftime_now(\"{format}\"): {error}"))
+                })
+            };
+            environment.add_function("strftime_now", now);
+        }
+        environment.add_template_owned(NAME, without_generation(source))?;
+        Ok(Self(environment))
+    }
+
+    pub fn render(&self, context: impl Serialize) -> Result<String, Error> {
+        let mut text = Bounded(Vec::new());
+        let template = self.0.get_template(NAME)?;
+        template.render_captured_to(Value::from(Serde(context)), &mut text)?;
+        String::from_utf8(text.0).map_err(|_| Error::new(ErrorKind::BadEscape, "it wrote broken UTF-8"))
+    }
+}
+
+/// Takes in no more than [`LONGEST`].
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn raise_exception(message: String) -> Result<Value, Error> {
+    Err(Error::new(ErrorKind::InvalidOperation, message))
+}
+
+fn as_python(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let word = match value.kind() {
+        ValueKind::None => "None",
+        ValueKind::Bool if value.is_true() => "True",
+        ValueKind::Bool => "False",
+        _ => return escape_formatter(out, state, value),
+    };
+    out.write_str(word).map_err(Error::from)
+}
+
+/// As Python's `json.dumps` with `ensure_ascii=False`, which puts spaces after commas and colons.
+fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
+    let layout = Layout {
+        indent: options.get("indent")?,
+        ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
+        sorted: options.get::<Option<bool>>("sort_keys")?.unwrap_or(false),
+        separators: options.get::<Option<Vec<String>>>("separators")?,
+    };
+    options.assert_all_used()?;
+    let mut text = String::new();
+    layout.write(&value, 0, &mut text)?;
+    Ok(text)
+}
+
+struct Layout {
+    indent: Option<usize>,
+    ascii: bool,
+    sorted: bool,
+    separators: Option<Vec<String>>,
+}
+
+impl Layout {
+    fn write(&self, value: &Value, depth: usize, text: &mut String) -> Result<(), Error> {
+        let not_json = |why: String| Error::new(ErrorKind::BadSerialization, why);
+        let mut comma = match &self.separators {
+            Some(separators) => separators.first().cloned().unwrap_or_default(),
+            None if self.indent.is_some() => ",".to_owned(),
+            None => ", ".to_owned(),
+        };
+        let colon = self.separators.as_ref().map_or(Some(": "), |all| all.get(1).map(String::as_str));
+        let line = |depth: usize| {
+            self.indent.map(|width| format!("\n{}", " ".repeat(width.min(16) * depth))).unwrap_or_default()
+        };
+        comma += &line(depth + 1);
+        match value.kind() {
+            ValueKind::Map => {
+                let mut keys: Vec<Value> = value.try_iter()?.collect();
+                if keys.is_empty() {
+                    text.push_str("{}");
+                    return Ok(());
+                }
+                if self.sorted {
+                    keys.sort();
+                }
+                text.push('{');
+                for (at, key) in keys.iter().enumerate() {
+                    text.push_str(if at == 0 {
+                        &comma[comma.len() - line(depth + 1).len()..]
+                    } else {
+                        &comma
+                    });
+                    self.scalar(&Value::from(key.to_string()), text)?;
+                    text.push_str(colon.unwrap_or_default());
+                    self.write(&value.get_item(key)?, depth + 1, text)?;
+                }
+                text.push_str(&line(depth));
+                text.push('}');
+            }
+            ValueKind::Seq | ValueKind::Iterable => {
+                let mut empty = true;
+                text.push('[');
+                for item in value.try_iter()? {
+                    text.push_str(if empty { &comma[comma.len() - line(depth + 1).len()..] } else { &comma });
+                    empty = false;
+                    self.write(&item, depth + 1, text)?;
+                }
+                if !empty {
+                    text.push_str(&line(depth));
+                }
+                text.push(']');
+            }
+            ValueKind::Undefined => return Err(not_json("tojson of what is not defined".into())),
+            _ => self.scalar(value, text)?,
+        }
+        Ok(())
+    }
+
+    fn scalar(&self, value: &Value, text: &mut String) -> Result<(), Error> {
+        let written = serde_json::to_string(value)
+            .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
+        if !self.ascii {
+            text.push_str(&written);
+            return Ok(());
+        }
+        for character in written.chars() {
+            if character.is_ascii() {
+                text.push(character);
+            } else {
+                let mut units = [0; 2];
+                for unit in character.encode_utf16(&mut units) {
+                    *text += &format!("\\u{unit:04x}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `{% generation %}` marks answers for `transformers`; it writes nothing, and minijinja does not know it.
+fn without_generation(source: &str) -> String {
+    let mut text = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        let (before, tag) = rest.split_at(start);
+        text.push_str(before);
+        let Some(end) = tag.find("%}") else {
+            rest = tag;
+            break;
+        };
+        let (inside, after) = (&tag[2..end], &tag[end + 2..]);
+        let word = inside.trim_matches(['-', '+']).trim();
+        let instead = match word {
+            "generation" => Some("if true"),
+            "endgeneration" => Some("endif"),
+            _ => None,
+        };
+        match instead {
+            Some(instead) => {
+                text.push_str(&format!("{{%{}%}}", inside.replacen(word, &format!(" {instead} "), 1)))
+            }
+            None => text.push_str(&tag[..end + 2]),
+        }
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn render(source: &str) -> Result<String, Error> {
+        Jinja::new(source, Some(jiff::civil::date(2026, 3, 9)))?
+            .render(json!({ "map": { "b": [1, 2.5, null], "a": "é\n\"<" }, "text": " x " }))
+    }
+
+    #[test]
+    fn json_is_pythons() {
+        let map = "{{ {'b': [1, 2.5, none], 'a': 'é\\n\"<'} | tojson }}";
+        assert_eq!(render(map).unwrap(), r#"{"b": [1, 2.5, null], "a": "é\n\"<"}"#);
+        assert_eq!(
+            render("{{ map | tojson(indent=2, sort_keys=true, ensure_ascii=true) }}").unwrap(),
+            "{\n  \"a\": \"\\u00e9\\n\\\"<\",\n  \"b\": [\n    1,\n    2.5,\n    null\n  ]\n}"
+        );
+        assert_eq!(render("{{ [] | tojson }}{{ {} | tojson(indent=1) }}").unwrap(), "[]{}");
+        assert_eq!(render("{{ [1, {'a': 2}] | tojson(separators=(',', ':')) }}").unwrap(), r#"[1,{"a":2}]"#);
+    }
+
+    #[test]
+    fn blocks_are_trimmed_values_are_pythons_and_the_date_is_given() {
+        assert_eq!(render("  {% if true %}\na\n  {% endif %}\nb\n").unwrap(), "a\nb");
+        assert_eq!(render("{{ true }} {{ none }} {{ text.strip() }}").unwrap(), "True None x");
+        assert_eq!(render("{{ strftime_now('%d %b %Y') }}").unwrap(), "09 Mar 2026");
+        assert!(Jinja::new("{{ strftime_now('%d') }}", None).unwrap().render(()).is_err());
+        assert_eq!(render("a {%- generation -%} b {% endgeneration %}c").unwrap(), "ab c");
+    }
+
+    #[test]
+    fn nothing_goes_on_for_ever() {
+        let endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}";
+        assert_eq!(render(endless).unwrap_err().kind(), ErrorKind::OutOfFuel);
+        let recursive = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
+        assert!(render(recursive).is_err());
+        let long = "{% for i in range(99999) %}{{ 'x' * 9999 }}{% endfor %}";
+        assert!(render(long).is_err());
+    }
+}

@@ -20,6 +20,8 @@ async function addData(page: Page, name: string): Promise<void> {
     const { datasets } = await (await page.request.get('/api/datasets')).json();
     expect(datasets[0].state).toBe('ready');
   }).toPass();
+  // The page goes to the dataset by itself, which would break into whatever came next.
+  await expect(page).toHaveURL(/\/data\/\w+/);
 }
 
 /** Chooses a machine on the training form, presses start, and answers the job's name. */

@@ -1,6 +1,6 @@
 //! Measures training or generation and prints one line of JSON:
 //! `cargo run --release -p llm-tuner-engine --example training_speed -- CONFIG.JSON [full|lora|generate] [sequences]
-//! [tokens] [steps] [modules for LoRA, with commas]`. Random weights and tokens. `cargo xtask bench engine` runs it
+//! [tokens] [steps] [modules for LoRA, with commas] [recompute]`. Random weights and tokens. `cargo xtask bench engine` runs it
 //! beside its peers; `engine/benches/README.md` says what the line holds.
 //!
 //! For `generate`, a step is one answer: the prompt has `sequences` tokens and the answer `tokens`.
@@ -26,6 +26,7 @@ struct Work {
     tokens: usize,
     steps: usize,
     lora: Option<LoraConfig>,
+    recompute: bool,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -52,6 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         tokens: number(3, 256)?,
         steps: number(4, 5)?.max(1),
         lora,
+        recompute: word(6, "") == "recompute",
     };
     let mut line = match mode.as_str() {
         "full" | "lora" => train(config, &work)?,
@@ -74,12 +76,14 @@ fn read_config(text: &str) -> Result<ModelConfig, Box<dyn Error>> {
 fn train(config: ModelConfig, work: &Work) -> Result<Value, Box<dyn Error>> {
     let length = work.tokens;
     let tokens = work.sequences * length;
-    let estimate = training_memory_bytes(Tier::chosen(), &config, work.lora.as_ref(), tokens, length) >> 20;
+    let estimate =
+        training_memory_bytes(Tier::chosen(), &config, work.lora.as_ref(), tokens, length, work.recompute)
+            >> 20;
     let mut model = Model::init(config, 1)?;
     if let Some(lora) = &work.lora {
         model.attach_lora(lora, 2)?;
     }
-    let mut trainer = Trainer::new(model, OptimizerConfig::default());
+    let mut trainer = Trainer::new(model, OptimizerConfig::default()).with_recomputation(work.recompute);
     let (mut times, mut processor, mut loss) = (Vec::new(), 0.0, 0.0);
     for step in 0..WARM_UP + work.steps {
         if step == WARM_UP {

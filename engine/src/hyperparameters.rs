@@ -95,6 +95,9 @@ pub struct Hyperparameters {
     pub dropout: f64,
     /// `None` trains all weights.
     pub lora: Option<Lora>,
+    /// Keep only each block's input and compute the block again in the backward pass: less memory, about a third more
+    /// work.
+    pub gradient_checkpointing: bool,
     /// With LoRA: also fold the adapter into the base and save a whole model.
     pub merge_adapter: bool,
     /// Steps between evaluations; `None` makes about ten in a run.
@@ -116,13 +119,14 @@ pub struct FieldError {
 }
 
 /// Every name that [`Hyperparameters::parse`] knows, in the order in which a form shows them.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 23] = [
     "learning_rate",
     "epochs",
     "max_steps",
     "max_sequence_length",
     "batch_size",
     "gradient_accumulation_steps",
+    "gradient_checkpointing",
     "lr_scheduler",
     "warmup_ratio",
     "optimizer",
@@ -158,6 +162,7 @@ impl Hyperparameters {
             seed: 42,
             dropout: 0.0,
             lora: None,
+            gradient_checkpointing: false,
             merge_adapter: false,
             eval_steps: None,
             checkpoint_steps: None,
@@ -203,6 +208,7 @@ impl Hyperparameters {
             ("learning_rate", self.learning_rate.to_string()),
             ("batch_size", self.batch_size.to_string()),
             ("gradient_accumulation_steps", self.gradient_accumulation_steps.to_string()),
+            ("gradient_checkpointing", self.gradient_checkpointing.to_string()),
             ("max_sequence_length", self.max_sequence_length.to_string()),
             ("weight_decay", self.weight_decay.to_string()),
             ("warmup_ratio", self.warmup_ratio.to_string()),

@@ -12,7 +12,8 @@ pub use crate::lora::adapter_weights;
 /// - weights: 4 bytes each, or 2 where they are frozen and a tier of bf16 reads them; trained weights 12 more
 ///   (gradient and moments)
 /// - per token of the largest batch and per layer: the layer's input and middle (`2 · width`), queries, keys and
-///   values, the heads' outputs and what the activation reads, 2 bytes each on a tier of bf16; each adapter's `rank`
+///   values, the heads' outputs and what the activation reads, 2 bytes each on a tier of bf16; each adapter's `rank`.
+///   With recomputation only `width` values in f32, and all of it for one layer
 /// - per token once: `5 · width` values (the residual stream before, in and after a block, its gradient, dropout), one
 ///   buffer for each of what a block computes, the gradients of a group of adapters, and as much as their widest input
 ///   for an adapter's dropout
@@ -28,6 +29,7 @@ pub fn training_memory_bytes(
     lora: Option<&LoraConfig>,
     batch_tokens: usize,
     max_len: usize,
+    recompute: bool,
 ) -> u64 {
     let Ok(a) = config.architecture() else { return 0 };
     let (d, f, v) = (a.width, a.inner, a.vocab);
@@ -54,7 +56,8 @@ pub fn training_memory_bytes(
         Precision::F32 => 4 * kept,
         Precision::Bf16 => 2 * kept,
     };
-    let per_layer = kept_bytes + 4 * linears * rank;
+    let whole_block = kept_bytes + 4 * linears * rank;
+    let kept_bytes = if recompute { a.layers * 4 * d + whole_block } else { a.layers * whole_block };
     let once = 5 * d
         + d.max(a.attention_width())
         + a.attention_width()
@@ -66,7 +69,7 @@ pub fn training_memory_bytes(
     let attention = 16 * 3 * 64 * max_len;
     let angles = a.rotary.map_or(0, |rotary| 2 * rotary.frequencies.len() * max_len);
     let values = 3 * trained + batch_tokens * once + head + attention + angles;
-    (weight_bytes + batch_tokens * a.layers * per_layer + 4 * values) as u64 + (24 << 20)
+    (weight_bytes + batch_tokens * kept_bytes + 4 * values) as u64 + (24 << 20)
 }
 
 /// Bytes that folding an adapter into its base holds at its peak: all weights in f32, after training's own memory was
@@ -107,9 +110,9 @@ mod tests {
         let configs: [ModelConfig; 2] = [gpt2.into(), llama.into()];
         for (config, modules) in configs.iter().zip([["c_attn", "c_proj"], ["q_proj", "down_proj"]]) {
             let loras = [None, Some(lora(&modules)), Some(lora(&[ALL_LINEAR]))];
-            for (lora, tier) in loras
-                .into_iter()
-                .flat_map(|lora| [Tier::best(), Tier::best_f32()].map(|tier| (lora.clone(), tier)))
+            let ways = [(Tier::best(), false), (Tier::best_f32(), false), (Tier::best(), true)];
+            for (lora, (tier, recompute)) in
+                loras.into_iter().flat_map(|lora| ways.map(|way| (lora.clone(), way)))
             {
                 let mut model = Model::init(config.clone(), 1).unwrap().on(tier);
                 if let Some(lora) = &lora {
@@ -117,14 +120,16 @@ mod tests {
                 }
                 let trained = model.trainable_parameter_count();
                 assert_eq!(trained, lora.as_ref().map_or(trained, |lora| adapter_weights(config, lora)));
-                let mut trainer = Trainer::new(model, OptimizerConfig::default());
+                let mut trainer =
+                    Trainer::new(model, OptimizerConfig::default()).with_recomputation(recompute);
                 let tokens = 8 * 256;
                 let batch = Batch { ids: vec![1; tokens], targets: vec![2; tokens], lengths: vec![256; 8] };
                 trainer.accumulate(&batch).unwrap();
                 let held = trainer.held_bytes() as f64;
                 // What is not buffers of the trainer: packing, attention scratch, the process.
                 let fixed = ((24 << 20) + 4 * 16 * 3 * 64 * 256) as f64;
-                let estimate = training_memory_bytes(tier, config, lora.as_ref(), tokens, 256) as f64 - fixed;
+                let estimate =
+                    training_memory_bytes(tier, config, lora.as_ref(), tokens, 256, recompute) as f64 - fixed;
                 assert!(estimate >= held && estimate < 1.25 * held, "{estimate} {held} {lora:?}");
             }
         }

@@ -3,7 +3,7 @@
 //! Not for reading data, for schedules or for when to stop; the caller's loop decides those.
 
 use crate::kernels::adamw::sum_of_squares;
-use crate::model::{Batch, Gradients, LossSum, Model, ModelError, Pass, Workspace, in_pool};
+use crate::model::{Batch, Gradients, Keep, LossSum, Model, ModelError, Pass, Workspace, in_pool};
 use crate::optimizer::{Moments, Optimizer, OptimizerConfig};
 use crate::rng::Stream;
 use crate::tensor::{Tensor, TensorMap};
@@ -34,6 +34,7 @@ pub struct Trainer {
     optimizer: Optimizer,
     gradients: Gradients,
     workspace: Workspace,
+    keep: Keep,
     /// What the gradients hold so far.
     accumulated: LossSum,
     /// Batches seen, ever: with the seed, the key of the dropout masks.
@@ -57,11 +58,19 @@ impl Trainer {
             optimizer,
             gradients,
             workspace: Workspace::default(),
+            keep: Keep::All,
             accumulated: LossSum::default(),
             batches: 0,
             counters: [[0.0; 2]; 2],
             dropout: Stream::new(0),
         }
+    }
+
+    /// Keeps only each block's input and computes the block again in the backward pass (Chen et al. 2016): less memory,
+    /// about a third more work, the same bits.
+    pub fn with_recomputation(mut self, on: bool) -> Self {
+        self.keep = if on { Keep::Inputs } else { Keep::All };
+        self
     }
 
     /// Seeds the dropout masks.
@@ -77,15 +86,16 @@ impl Trainer {
         let sequences = batch.sequences();
         let dropout = Some(self.dropout.child(self.batches));
         let pass = Pass { rows: batch.ids.len(), sequences: &sequences, dropout };
-        let Self { model, gradients, workspace: work, .. } = self;
+        let Self { model, gradients, workspace: work, keep, .. } = self;
+        let keep = *keep;
         let loss = in_pool(|| {
-            work.reserve(model, pass.rows, true);
-            let last = model.forward(batch, &pass, work, true);
+            work.reserve(model, pass.rows, keep);
+            let last = model.forward(batch, &pass, work, keep);
             let values = pass.rows * model.architecture.width;
             let residual = &work.residual[last][..values];
             let backward = Some((&mut *gradients, &mut work.gradient[..values]));
             let loss = model.head_loss(residual, &batch.targets, &mut work.head, backward);
-            model.backward(batch, &pass, work, gradients);
+            model.backward(batch, &pass, work, keep, gradients);
             loss
         });
         self.batches += 1;

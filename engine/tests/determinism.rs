@@ -126,6 +126,24 @@ fn restored(tier: Tier) {
 }
 
 #[test]
+fn recomputation_changes_no_bit() {
+    for (config, tier) in
+        [gpt2(), llama()].into_iter().flat_map(|c| Tier::available().map(move |t| (c.clone(), t)))
+    {
+        for lora in [false, true] {
+            let run = |recompute| {
+                let model = with_lora(config.clone(), lora).on(tier);
+                let mut trainer = Trainer::new(model, OptimizerConfig::default())
+                    .with_seed(9)
+                    .with_recomputation(recompute);
+                (steps(&mut trainer, 0, 2), weights(trainer.model()))
+            };
+            assert!(run(true) == run(false), "{}, {tier}, lora {lora}", config.family());
+        }
+    }
+}
+
+#[test]
 fn a_step_that_is_not_finite_is_an_error_and_changes_nothing() {
     let model = model(false);
     let mut tensors: TensorMap = weights(&model);

@@ -102,7 +102,7 @@ def load(base: Base, settings: Settings) -> torch.nn.Module:
     if len(base.tokenizer) > model.get_input_embeddings().num_embeddings:
         raise _unfit("the base model", "its tokenizer has more tokens than the model knows")
     model.config.use_cache = False
-    if torch.cuda.is_available() and size(model) > LARGE:
+    if settings.gradient_checkpointing or (torch.cuda.is_available() and size(model) > LARGE):
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if settings.lora:
         model = _with_adapter(model, base, settings)

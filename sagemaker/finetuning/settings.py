@@ -17,6 +17,7 @@ NAMES = (
     "max_sequence_length",
     "batch_size",
     "gradient_accumulation_steps",
+    "gradient_checkpointing",
     "lr_scheduler",
     "warmup_ratio",
     "optimizer",
@@ -117,6 +118,7 @@ class Settings:
     lora_dropout: float = 0.05
     # None: what PEFT takes for the model's architecture (c_attn for GPT-2).
     lora_target_modules: tuple[str, ...] | None = None
+    gradient_checkpointing: bool = False
     merge_adapter: bool = False
     eval_steps: int | None = None
     checkpoint_steps: int | None = None
@@ -165,7 +167,7 @@ def parse(values: dict[str, str]) -> Settings:
     chosen: dict = {}
     for name, rule in RULES.items():
         _keep(chosen, errors, name, texts, lambda text, rule=rule: _number(text, rule))
-    for name in ("lora", "merge_adapter"):
+    for name in ("lora", "merge_adapter", "gradient_checkpointing"):
         _keep(chosen, errors, name, texts, _boolean)
     for name, words in (("lr_scheduler", SCHEDULERS), ("optimizer", OPTIMIZERS)):
         _keep(chosen, errors, name, texts, lambda text, words=words: _one_of(text, words))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import peft
 import pytest
@@ -172,6 +173,16 @@ def test_the_other_optimizers(job, gpt2, run, optimizer):
     result = run(**{**QUICK, "optimizer": optimizer, "lr_scheduler": "linear", "weight_decay": "0"})
     losses = result.metric("train_loss")
     assert losses[-1][1] < losses[0][1]
+
+
+@pytest.mark.parametrize("lora", ["true", "false"])
+def test_gradient_checkpointing_changes_no_loss(job, gpt2, run, lora):
+    few = {**QUICK, "lora": lora, "max_steps": "3", "dropout": "0", "lora_dropout": "0"}
+    losses = [loss for _, loss in run(**few).metric("train_loss")]
+    for checkpoint in job.checkpoints.iterdir():
+        shutil.rmtree(checkpoint)
+    again = [loss for _, loss in run(**few, gradient_checkpointing="true").metric("train_loss")]
+    assert losses and again == pytest.approx(losses, rel=1e-4)
 
 
 def test_sagemaker_reads_the_metrics_by_the_shipped_expressions(job, gpt2, run):

@@ -149,6 +149,7 @@ pub(super) fn parse(
         ("linear", LrScheduler::Linear),
         ("constant", LrScheduler::Constant),
     ];
+    set(&mut h.gradient_checkpointing, read.boolean("gradient_checkpointing"));
     set(&mut h.lr_scheduler, read.one_of("lr_scheduler", &schedulers));
     set(&mut h.warmup_ratio, read.number("warmup_ratio", 0.0..1.0, "at least 0 and below 1"));
     let optimizers = [("adamw", Optimizer::AdamW), ("adam", Optimizer::Adam), ("sgd", Optimizer::Sgd)];

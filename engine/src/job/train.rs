@@ -45,7 +45,9 @@ pub fn train(
     let total = h.total_steps(prepared.training.sequences() as u64);
     let date = prepared.template.own.as_ref().and_then(|own| own.date());
     let mut progress = Progress { chat_template_date: date, ..Progress::default() };
-    let mut trainer = Trainer::new(model, optimizer(h, prepared.base)).with_seed(h.seed);
+    let mut trainer = Trainer::new(model, optimizer(h, prepared.base))
+        .with_seed(h.seed)
+        .with_recomputation(h.gradient_checkpointing);
     if let Some(checkpoint) = &prepared.checkpoint {
         trainer.restore(checkpoint.state()?)?;
         progress = checkpoint.progress.clone();

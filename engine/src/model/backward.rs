@@ -5,7 +5,7 @@
 use super::forward::{Pass, Positions, Site};
 use super::gradients::Gradients;
 use super::linear::AdapterBuffers;
-use super::workspace::{BlockActivations, Scratch, Workspace};
+use super::workspace::{BlockActivations, Keep, Scratch, Workspace};
 use super::{Batch, Block, Linear, Model, Norm};
 use crate::kernels::gemm::Write;
 use crate::kernels::layernorm::Statistics;
@@ -24,12 +24,14 @@ enum Depth {
 }
 
 impl Model {
-    /// From the gradient in `work.gradient` to the gradients of all trained weights.
+    /// From the gradient in `work.gradient` to the gradients of all trained weights, after a forward pass that kept
+    /// something.
     pub(crate) fn backward(
         &self,
         batch: &Batch,
         pass: &Pass<'_>,
         work: &mut Workspace,
+        keep: Keep,
         gradients: &mut Gradients,
     ) {
         let values = pass.rows * self.architecture.width;
@@ -45,17 +47,37 @@ impl Model {
                 true => Depth::Input,
                 false => self.depth(block, gradients).unwrap_or(Depth::MlpProjection),
             };
-            let Workspace { blocks, scratch, gradient, dropped, positions, angles, .. } = work;
+            let Workspace {
+                blocks,
+                block: again,
+                residual,
+                scratch,
+                gradient,
+                dropped,
+                positions,
+                angles,
+                ..
+            } = work;
+            let positions = Positions { rows: positions, angles };
+            let acts = match keep {
+                Keep::All => &mut blocks[i],
+                Keep::Nothing | Keep::Inputs => {
+                    let [x, out] = residual;
+                    let (x, out) = (&mut x[..values], &mut out[..values]);
+                    blocks[i].input.recall(x);
+                    self.block(i, block, pass, positions, x, (again, true), scratch, out);
+                    again
+                }
+            };
             let Scratch { stream, attention, narrow, front, wide, statistics, adapter_input, low_rank } =
                 scratch;
-            let positions = Positions { rows: positions, angles };
             let mut step =
                 Step { model: self, index: i, pass, gradients: &mut *gradients, adapter_input, low_rank };
             step.run(
                 block,
                 depth,
                 positions,
-                &mut blocks[i],
+                acts,
                 &mut gradient[..values],
                 dropped,
                 [&mut stream[..values], attention, narrow, front, wide],

@@ -1,6 +1,6 @@
 //! The loss of a batch without gradients.
 
-use super::{Batch, LossSum, Model, ModelError, Pass, Workspace, in_pool};
+use super::{Batch, Keep, LossSum, Model, ModelError, Pass, Workspace, in_pool};
 
 /// Tokens that one piece of an evaluation aims at.
 const PIECE: usize = 2048;
@@ -40,8 +40,8 @@ impl Model {
     fn piece_loss(&self, batch: &Batch, work: &mut Workspace) -> LossSum {
         let sequences = batch.sequences();
         let pass = Pass { rows: batch.ids.len(), sequences: &sequences, dropout: None };
-        work.reserve(self, pass.rows, false);
-        let last = self.forward(batch, &pass, work, false);
+        work.reserve(self, pass.rows, Keep::Nothing);
+        let last = self.forward(batch, &pass, work, Keep::Nothing);
         let residual = &work.residual[last][..pass.rows * self.architecture.width];
         self.head_loss(residual, &batch.targets, &mut work.head, None)
     }

@@ -1,7 +1,7 @@
 //! The forward pass over a batch, keeping what the backward pass needs.
 
 use super::linear::AdapterBuffers;
-use super::workspace::{BlockActivations, Scratch, Workspace};
+use super::workspace::{BlockActivations, Keep, Scratch, Workspace};
 use super::{Batch, Block, Linear, Model, ModelError};
 use crate::kernels::attention::Shape;
 use crate::kernels::rope::{self, Angles, Turn};
@@ -64,19 +64,26 @@ pub(crate) struct Positions<'a> {
 }
 
 impl Model {
-    /// Runs all blocks. With `keep`, the workspace holds afterwards what the backward pass needs of every block.
-    /// Returns which of `residual` holds the residual stream after the last block.
-    pub(crate) fn forward(&self, batch: &Batch, pass: &Pass<'_>, work: &mut Workspace, keep: bool) -> usize {
+    /// Runs all blocks. The workspace holds afterwards what is to be kept of every block. Returns which of `residual`
+    /// holds the residual stream after the last block.
+    pub(crate) fn forward(&self, batch: &Batch, pass: &Pass<'_>, work: &mut Workspace, keep: Keep) -> usize {
         let values = pass.rows * self.architecture.width;
         work.place(self, &batch.lengths);
         self.embed(batch, &work.positions, pass, &mut work.residual[0][..values]);
         let positions = Positions { rows: &work.positions, angles: &work.angles };
         for (i, block) in self.layout.blocks.iter().enumerate() {
-            let acts = &mut work.blocks[if keep { i } else { 0 }];
             let [even, odd] = &mut work.residual;
             let (x, out) = if i % 2 == 0 { (even, odd) } else { (odd, even) };
             let (x, out) = (&x[..values], &mut out[..values]);
-            self.block(i, block, pass, positions, x, (acts, keep), &mut work.scratch, out);
+            let acts = match keep {
+                Keep::Nothing => (&mut work.block, false),
+                Keep::Inputs => {
+                    work.blocks[i].input.keep(x);
+                    (&mut work.block, false)
+                }
+                Keep::All => (&mut work.blocks[i], true),
+            };
+            self.block(i, block, pass, positions, x, acts, &mut work.scratch, out);
         }
         self.layout.blocks.len() % 2
     }
@@ -125,8 +132,8 @@ impl Model {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call site; a struct would only rename them")]
-    fn block(
+    #[expect(clippy::too_many_arguments, reason = "two call sites; a struct would only rename them")]
+    pub(crate) fn block(
         &self,
         index: usize,
         block: &Block,
@@ -192,10 +199,10 @@ impl Model {
         batch.check(self)?;
         super::in_pool(|| {
             let mut work = Workspace::default();
-            work.reserve(self, ids.len(), false);
+            work.reserve(self, ids.len(), Keep::Nothing);
             let sequences = batch.sequences();
             let pass = Pass { rows: ids.len(), sequences: &sequences, dropout: None };
-            let last = self.forward(&batch, &pass, &mut work, false);
+            let last = self.forward(&batch, &pass, &mut work, Keep::Nothing);
             let mut logits = vec![0.0; ids.len() * self.architecture.vocab];
             let values = ids.len() * self.architecture.width;
             let Scratch { narrow, statistics, .. } = &mut work.scratch;

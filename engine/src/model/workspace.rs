@@ -2,7 +2,7 @@
 //!
 //! Norms' and activations' outputs are not kept; the backward pass makes them again from what is.
 
-use super::{Block, Model};
+use super::{Block, Linear, Model};
 use crate::kernels::elementwise;
 use crate::kernels::layernorm::Statistics;
 use crate::kernels::rope::Angles;
@@ -78,6 +78,25 @@ pub(crate) struct BlockActivations {
     pub low_rank: Vec<Vec<f32>>,
 }
 
+impl BlockActivations {
+    /// Room for `rows` tokens, and for the low-rank products of the layers that are `adapted`.
+    fn grow(&mut self, model: &Model, block: &Block, rows: usize, adapted: impl Fn(&Linear) -> bool) {
+        let (a, precision) = (&model.architecture, model.tier.precision());
+        self.input.grow(precision, rows * a.width);
+        self.qkv.grow(precision, rows * a.qkv_width());
+        self.attention.grow(precision, rows * a.attention_width());
+        self.middle.grow(precision, rows * a.width);
+        self.inner.grow(precision, rows * a.mlp_width());
+        self.low_rank.resize_with(block.linears().count(), Vec::new);
+        let rank = model.lora().map_or(0, |lora| lora.r);
+        for (linear, low_rank) in block.linears().zip(&mut self.low_rank) {
+            if adapted(linear) {
+                grow(low_rank, rows * rank);
+            }
+        }
+    }
+}
+
 /// Buffers that every block overwrites.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
@@ -109,10 +128,24 @@ pub(crate) struct HeadScratch {
     pub residual: Vec<f32>,
 }
 
+/// What a forward pass leaves for a backward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// No backward pass follows.
+    Nothing,
+    /// Each block's input in f32, from which the backward pass computes the block again: to the same bits.
+    Inputs,
+    /// All that the backward pass needs.
+    All,
+}
+
 /// All buffers of a pass over one batch.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {
+    /// What is kept of each block.
     pub blocks: Vec<BlockActivations>,
+    /// Of the block at hand, where not all is kept.
+    pub block: BlockActivations,
     /// The residual stream before and after a block, in turn `[rows, width]`.
     pub residual: [Vec<f32>; 2],
     pub scratch: Scratch,
@@ -145,32 +178,26 @@ fn grow<T: Clone + Default>(buffer: &mut Vec<T>, length: usize) {
 }
 
 impl Workspace {
-    /// Room for batches of `rows` tokens: with `keep`, for a forward and a backward pass.
-    pub fn reserve(&mut self, model: &Model, rows: usize, keep: bool) {
+    /// Room for batches of `rows` tokens.
+    pub fn reserve(&mut self, model: &Model, rows: usize, keep: Keep) {
         let a = &model.architecture;
         let (d, f) = (a.width, a.inner);
-        let blocks = if keep { a.layers } else { 1 };
-        let precision = model.tier.precision();
         let rank = model.lora().map_or(0, |lora| lora.r);
-        self.blocks.resize_with(blocks.max(self.blocks.len()), BlockActivations::default);
+        self.blocks.resize_with(model.layout.blocks.len(), BlockActivations::default);
         for stream in &mut self.residual {
             grow(stream, rows * d);
         }
-        for (acts, block) in self.blocks[..blocks].iter_mut().zip(&model.layout.blocks) {
-            if keep {
-                acts.input.grow(precision, rows * d);
-                acts.qkv.grow(precision, rows * a.qkv_width());
-                acts.attention.grow(precision, rows * a.attention_width());
-                acts.middle.grow(precision, rows * d);
-                acts.inner.grow(precision, rows * a.mlp_width());
-            }
-            acts.low_rank.resize_with(block.linears().count(), Vec::new);
-            for (linear, low_rank) in block.linears().zip(&mut acts.low_rank) {
-                if !keep || linear.adapter.is_some() {
-                    grow(low_rank, rows * rank);
-                }
+        for (acts, block) in self.blocks.iter_mut().zip(&model.layout.blocks) {
+            match keep {
+                Keep::Nothing => {}
+                Keep::Inputs => acts.input.grow(Precision::F32, rows * d),
+                Keep::All => acts.grow(model, block, rows, |linear| linear.adapter.is_some()),
             }
         }
+        if let (Keep::Nothing | Keep::Inputs, Some(block)) = (keep, model.layout.blocks.first()) {
+            self.block.grow(model, block, rows, |_| true);
+        }
+        let keep = keep != Keep::Nothing;
         grow(&mut self.scratch.stream, rows * d);
         grow(&mut self.scratch.attention, rows * a.attention_width());
         grow(&mut self.scratch.front, rows * a.mlp_width().max(a.qkv_width()));
@@ -216,8 +243,9 @@ impl Workspace {
         let kept = |b: &BlockActivations| {
             [&b.input, &b.qkv, &b.attention, &b.middle, &b.inner].map(Kept::bytes).iter().sum::<usize>()
         };
-        let blocks: usize = self.blocks.iter().map(kept).sum();
-        let low_rank = self.blocks.iter().flat_map(|b| &b.low_rank);
+        let all = || self.blocks.iter().chain([&self.block]);
+        let blocks: usize = all().map(kept).sum();
+        let low_rank = all().flat_map(|b| &b.low_rank);
         let s = &self.scratch;
         let scratch = [&s.stream, &s.attention, &s.narrow, &s.front, &s.wide, &s.adapter_input, &s.low_rank];
         let HeadScratch { hidden, gradient, logits, normed, residual, .. } = &self.head;

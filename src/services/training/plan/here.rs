@@ -110,6 +110,7 @@ pub(super) fn reckon(
         lora.as_ref(),
         batch_tokens as usize,
         longest as usize,
+        settings.gradient_checkpointing,
     );
     let parameters = config.parameter_count() as u64;
     let trainable_parameters = lora.as_ref().map_or(parameters, |lora| adapter_weights(&config, lora) as u64);
@@ -124,7 +125,7 @@ pub(super) fn reckon(
     let mut of_data = Vec::new();
     let mut warnings = Vec::new();
     if memory_available.is_some_and(|free| memory_bytes > free) {
-        warnings.push("This will probably not fit into this machine's free memory. Make the batch size or the maximum length smaller.".to_owned());
+        warnings.push("This will probably not fit into this machine's free memory. Make the batch size or the maximum length smaller, or keep less in memory (gradient checkpointing, in More settings).".to_owned());
     }
     if truncated_share > MANY_CUT {
         let remedy = if max_length as usize >= limit {

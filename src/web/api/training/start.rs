@@ -29,7 +29,7 @@ pub fn router() -> OpenApiRouter<AppState> {
 pub struct StartBody {
     /// `learning_rate`, `batch_size`, `epochs` | `max_steps`, `max_sequence_length`, `weight_decay`, `warmup_ratio`,
     /// `lr_scheduler`, `optimizer`, `max_grad_norm`, `seed`, `dropout`, `lora`, `lora_r`, `lora_alpha`,
-    /// `lora_dropout`, `lora_target_modules`, `eval_steps`, `checkpoint_steps`, `early_stopping_patience`. Numbers or
+    /// `lora_dropout`, `lora_target_modules`, `gradient_checkpointing`, `eval_steps`, `checkpoint_steps`, `early_stopping_patience`. Numbers or
     /// strings; what is absent takes its default. `max_sequence_length`, and for nano `epochs`, are then chosen by the
     /// data; `POST /api/training-plan` says which values and why.
     #[serde(default)]

@@ -319,6 +319,11 @@ fn settings_section(typed: &Typed, errors: &BTreeMap<String, String>) -> impl In
         <Checkbox label="Also merge the adapter into a whole model" name="form[merge_adapter]" id="merge_adapter"
             checked=typed.get("merge_adapter") == "true"/>
     });
+    let recompute = view! {
+        <Checkbox label="Keep less in memory and compute it again (gradient checkpointing): about a third slower"
+            name="form[gradient_checkpointing]" id="gradient_checkpointing"
+            checked=typed.get("gradient_checkpointing") == "true"/>
+    };
     let changed = MORE.iter().any(|(name, ..)| {
         let value = typed.get(name);
         !value.is_empty() && defaults.get(*name).is_none_or(|default| default != value)
@@ -336,6 +341,7 @@ fn settings_section(typed: &Typed, errors: &BTreeMap<String, String>) -> impl In
         <details class="more" open=changed || wrong>
             <summary>"More settings"</summary>
             <div class="fields-2">{lora} {optimizer} {schedule} {more}</div>
+            {recompute}
             {merge}
             <div class="fields-2">{one("early_stopping_patience", "Early stopping", "Ends after so many evaluations without improvement; empty never does.")}</div>
         </details>

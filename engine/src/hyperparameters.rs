@@ -95,7 +95,7 @@ pub struct Hyperparameters {
     pub dropout: f64,
     /// `None` trains all weights.
     pub lora: Option<Lora>,
-    /// Keep only each block's input and compute the block again in the backward pass: less memory, about a third more
+    /// Keep only each block's input and compute the block again in the backward pass: less memory, a third to a half more
     /// work.
     pub gradient_checkpointing: bool,
     /// With LoRA: also fold the adapter into the base and save a whole model.

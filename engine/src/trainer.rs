@@ -67,7 +67,7 @@ impl Trainer {
     }
 
     /// Keeps only each block's input and computes the block again in the backward pass (Chen et al. 2016): less memory,
-    /// about a third more work, the same bits.
+    /// a third to a half more work, the same bits.
     pub fn with_recomputation(mut self, on: bool) -> Self {
         self.keep = if on { Keep::Inputs } else { Keep::All };
         self

@@ -320,7 +320,7 @@ fn settings_section(typed: &Typed, errors: &BTreeMap<String, String>) -> impl In
             checked=typed.get("merge_adapter") == "true"/>
     });
     let recompute = view! {
-        <Checkbox label="Keep less in memory and compute it again (gradient checkpointing): about a third slower"
+        <Checkbox label="Keep less in memory and compute it again (gradient checkpointing): slower by a third to a half"
             name="form[gradient_checkpointing]" id="gradient_checkpointing"
             checked=typed.get("gradient_checkpointing") == "true"/>
     };

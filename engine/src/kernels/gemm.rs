@@ -20,7 +20,6 @@ mod pack;
 mod tiles;
 
 pub use matrix::{Element, Mat, MatMut, Threads, Write};
-pub use pack::Packable;
 
 use super::tier::Tier;
 use pack::Depth;
@@ -46,7 +45,7 @@ thread_local! {
 ///
 /// # Panics
 /// If the shapes do not fit, or the processor lacks the tier.
-pub fn gemm<A: Packable, B: Packable>(
+pub fn gemm<A: Element, B: Element>(
     tier: Tier,
     mut out: MatMut<'_>,
     a: Mat<'_, A>,
@@ -131,8 +130,8 @@ struct Product<'b, B> {
     out: Shared,
 }
 
-impl<B: Packable> Product<'_, B> {
-    fn run<A: Packable>(&self, a: Mat<'_, A>, threads: Threads) {
+impl<B: Element> Product<'_, B> {
+    fn run<A: Element>(&self, a: Mat<'_, A>, threads: Threads) {
         // The last tile may reach beyond the rows, by less than its own.
         let padded = (a.rows + tiles::shape(self.tier).0).next_multiple_of(MOST_ROWS);
         let mut left = LEFT.take();
@@ -168,7 +167,7 @@ impl<B: Packable> Product<'_, B> {
 
     /// Packs all rows, block by block: `[block][padded row][stride]`. Rows beyond the matrix keep what they hold;
     /// their sums are not written.
-    fn pack_left<A: Packable>(&self, a: Mat<'_, A>, left: &mut [u32], padded: usize, threads: Threads) {
+    fn pack_left<A: Element>(&self, a: Mat<'_, A>, left: &mut [u32], padded: usize, threads: Threads) {
         let stride = self.depth.stride();
         let block_words = padded * stride;
         for (words, block) in self.depth.blocks().zip(left.chunks_mut(block_words)) {

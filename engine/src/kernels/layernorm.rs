@@ -64,6 +64,47 @@ vectorised! {
     }
 }
 
+/// Normalises rows of `width` from `x` into `out` in parallel, each by `row`, keeping their statistics.
+pub(super) fn forward_rows(
+    x: &[f32],
+    width: usize,
+    out: &mut [f32],
+    statistics: &mut [Statistics],
+    row: impl Fn(&[f32], &mut [f32]) -> Statistics + Sync,
+) {
+    let rows = rows_per_task(width);
+    x.par_chunks(rows * width)
+        .zip(out.par_chunks_mut(rows * width))
+        .zip(statistics.par_chunks_mut(rows))
+        .for_each(|((x, out), statistics)| {
+            for ((x, out), s) in x.chunks(width).zip(out.chunks_mut(width)).zip(statistics) {
+                *s = row(x, out);
+            }
+        });
+}
+
+/// Adds to rows of `width` of `dx` in parallel what `row` makes of `x`, `dy` and the statistics.
+pub(super) fn backward_rows(
+    x: &[f32],
+    dy: &[f32],
+    width: usize,
+    statistics: &[Statistics],
+    dx: &mut [f32],
+    row: impl Fn(&[f32], &[f32], Statistics, &mut [f32]) + Sync,
+) {
+    let rows = rows_per_task(width);
+    x.par_chunks(rows * width)
+        .zip(dy.par_chunks(rows * width))
+        .zip(dx.par_chunks_mut(rows * width))
+        .zip(statistics.par_chunks(rows))
+        .for_each(|(((x, dy), dx), statistics)| {
+            let inputs = x.chunks(width).zip(dy.chunks(width)).zip(statistics);
+            for (((x, dy), &s), dx) in inputs.zip(dx.chunks_mut(width)) {
+                row(x, dy, s, dx);
+            }
+        });
+}
+
 /// Normalises the rows of `x` into `out`, keeping each row's statistics for [`backward`].
 pub fn forward(
     x: &[f32],
@@ -73,32 +114,13 @@ pub fn forward(
     out: &mut [f32],
     statistics: &mut [Statistics],
 ) {
-    let width = weight.len();
-    let rows = rows_per_task(width);
-    x.par_chunks(rows * width)
-        .zip(out.par_chunks_mut(rows * width))
-        .zip(statistics.par_chunks_mut(rows))
-        .for_each(|((x, out), statistics)| {
-            for ((x, out), s) in x.chunks(width).zip(out.chunks_mut(width)).zip(statistics) {
-                *s = forward_row(x, weight, bias, eps, out);
-            }
-        });
+    forward_rows(x, weight.len(), out, statistics, |x, out| forward_row(x, weight, bias, eps, out));
 }
 
 /// Adds the gradient with respect to `x` to `dx`.
 pub fn backward(x: &[f32], dy: &[f32], weight: &[f32], statistics: &[Statistics], dx: &mut [f32]) {
-    let width = weight.len();
-    let rows = rows_per_task(width);
-    x.par_chunks(rows * width)
-        .zip(dy.par_chunks(rows * width))
-        .zip(dx.par_chunks_mut(rows * width))
-        .zip(statistics.par_chunks(rows))
-        .for_each(|(((x, dy), dx), statistics)| {
-            let inputs = x.chunks(width).zip(dy.chunks(width)).zip(statistics);
-            for (((x, dy), &s), dx) in inputs.zip(dx.chunks_mut(width)) {
-                backward_row(x, dy, weight, s, dx);
-            }
-        });
+    let row = |x: &[f32], dy: &[f32], s, dx: &mut [f32]| backward_row(x, dy, weight, s, dx);
+    backward_rows(x, dy, weight.len(), statistics, dx, row);
 }
 
 /// Adds the gradients of scale and shift.

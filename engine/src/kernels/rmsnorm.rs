@@ -2,7 +2,7 @@
 //!
 //! Statistics have the form of [`super::layernorm`]'s, with a mean of 0, so that both kinds share their buffers.
 
-use super::layernorm::Statistics;
+use super::layernorm::{Statistics, backward_rows, forward_rows};
 use super::math::dot;
 use super::{LANES, rows_per_task};
 use rayon::prelude::*;
@@ -47,32 +47,13 @@ vectorised! {
 
 /// Normalises the rows of `x` into `out`, keeping each row's statistics for [`backward`].
 pub fn forward(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32], statistics: &mut [Statistics]) {
-    let width = weight.len();
-    let rows = rows_per_task(width);
-    x.par_chunks(rows * width)
-        .zip(out.par_chunks_mut(rows * width))
-        .zip(statistics.par_chunks_mut(rows))
-        .for_each(|((x, out), statistics)| {
-            for ((x, out), s) in x.chunks(width).zip(out.chunks_mut(width)).zip(statistics) {
-                *s = forward_row(x, weight, eps, out);
-            }
-        });
+    forward_rows(x, weight.len(), out, statistics, |x, out| forward_row(x, weight, eps, out));
 }
 
 /// Adds the gradient with respect to `x` to `dx`.
 pub fn backward(x: &[f32], dy: &[f32], weight: &[f32], statistics: &[Statistics], dx: &mut [f32]) {
-    let width = weight.len();
-    let rows = rows_per_task(width);
-    x.par_chunks(rows * width)
-        .zip(dy.par_chunks(rows * width))
-        .zip(dx.par_chunks_mut(rows * width))
-        .zip(statistics.par_chunks(rows))
-        .for_each(|(((x, dy), dx), statistics)| {
-            let inputs = x.chunks(width).zip(dy.chunks(width)).zip(statistics);
-            for (((x, dy), s), dx) in inputs.zip(dx.chunks_mut(width)) {
-                backward_row(x, dy, weight, s.1, dx);
-            }
-        });
+    let row = |x: &[f32], dy: &[f32], s: Statistics, dx: &mut [f32]| backward_row(x, dy, weight, s.1, dx);
+    backward_rows(x, dy, weight.len(), statistics, dx, row);
 }
 
 /// Adds the gradient of the scale.

@@ -113,7 +113,7 @@ impl Model {
         let normed = &mut scratch.narrow[..d];
         self.normalise(self.layout.last_norm, last, normed, &mut scratch.statistics[..1]);
         let mut logits = vec![0.0; a.vocab];
-        self.row_times_head(normed, &mut logits);
+        self.row_times(normed, &self.head(), &mut logits);
         logits
     }
 }

@@ -14,7 +14,8 @@ impl Model {
     pub(crate) fn project(&self, x: &[f32], logits: &mut [f32]) {
         let (d, v) = (self.architecture.width, self.architecture.vocab);
         let rows = x.len() / d;
-        self.times_head(MatMut::new(logits, rows, v), Mat::new(x, rows, d), true);
+        let (out, x) = (MatMut::new(logits, rows, v), Mat::new(x, rows, d));
+        self.times(out, x, &self.head(), false, Write::Replace);
     }
 
     /// The loss of the rows that have a target. With gradients, also adds those of the head and the last
@@ -53,7 +54,7 @@ impl Model {
                 gemm(self.tier, out, logits.t(), Mat::new(normed, n, d), 1.0, Write::Add, Threads::Pool);
             }
             let dnormed = &mut scratch.hidden[..n * d];
-            self.times_head(MatMut::new(dnormed, n, d), logits, false);
+            self.times(MatMut::new(dnormed, n, d), logits, &self.head(), true, Write::Replace);
             let dresidual = &mut scratch.gradient[..n * d];
             dresidual.fill(0.0);
             self.normalise_backward(norm, x, dnormed, statistics, dresidual, gradients);

@@ -113,15 +113,7 @@ impl Model {
             Parameter { name: w.name, shape: w.shape, values: values.into(), trainable: true }
         };
         let parameters: Vec<Parameter> = wanted.into_iter().enumerate().map(fill).collect();
-        Ok(Self {
-            config,
-            architecture,
-            layout,
-            base_len: parameters.len(),
-            parameters,
-            lora: None,
-            tier: Tier::chosen(),
-        })
+        Ok(Self::of(config, architecture, layout, parameters))
     }
 
     /// A model with given weights. Names may lack the prefix (`transformer.` or `model.`), and buffers that old files
@@ -146,16 +138,18 @@ impl Model {
         }
         match weights.into_keys().next() {
             Some(name) => Err(ModelError::UnexpectedTensor { name }),
-            None => Ok(Self {
-                config,
-                architecture,
-                layout,
-                base_len: parameters.len(),
-                parameters,
-                lora: None,
-                tier: Tier::chosen(),
-            }),
+            None => Ok(Self::of(config, architecture, layout, parameters)),
         }
+    }
+
+    fn of(
+        config: ModelConfig,
+        architecture: Architecture,
+        layout: Layout,
+        parameters: Vec<Parameter>,
+    ) -> Self {
+        let base_len = parameters.len();
+        Self { config, architecture, layout, base_len, parameters, lora: None, tier: Tier::chosen() }
     }
 
     /// The instructions that its passes use.

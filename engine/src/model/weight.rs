@@ -4,9 +4,9 @@
 //! rounded, only while nothing trains them, and only on tiers whose products would round them anyway: so rounding once
 //! changes no product.
 
-use super::{Block, Layout, Linear, Model, Parameter, ParameterId, plan};
+use super::{Block, Layout, Linear, Model, Orientation, Parameter, ParameterId, plan};
 use crate::config::ModelConfig;
-use crate::kernels::gemm::{Mat, MatMut, Packable, Threads, Write, gemm};
+use crate::kernels::gemm::{Element, Mat, MatMut, Threads, Write, gemm};
 use crate::kernels::tier::{Precision, Tier};
 use crate::kernels::{elementwise, matvec};
 use half::bf16;
@@ -64,12 +64,12 @@ impl Values {
 
     /// To change; rounded values become f32 first.
     pub fn exact(&mut self) -> &mut Vec<f32> {
-        if let Self::Bf16(values) = self {
-            *self = Self::F32(values.iter().map(|value| value.to_f32()).collect());
-        }
         match self {
             Self::F32(values) => values,
-            Self::Bf16(_) => unreachable!("just replaced"),
+            rounded => {
+                *rounded = Self::F32(rounded.to_f32().into_owned());
+                rounded.exact()
+            }
         }
     }
 }
@@ -122,16 +122,21 @@ impl Model {
         }
     }
 
-    /// `out = x H` for the head `H [vocab, width]`; with `turned`, `x Hᵀ`.
-    pub(crate) fn times_head(&self, out: MatMut<'_>, x: Mat<'_>, turned: bool) {
-        let (v, d) = (self.architecture.vocab, self.architecture.width);
-        match &self.parameters[self.layout.head.0].values {
-            Values::F32(head) => self.product(out, x, Mat::new(head, v, d), turned, Write::Replace),
-            Values::Bf16(head) => self.product(out, x, Mat::new(head, v, d), turned, Write::Replace),
+    /// The projection to the vocabulary, which lies as PyTorch's dense layers do.
+    pub(crate) fn head(&self) -> Linear {
+        Linear {
+            module: "lm_head",
+            weight: self.layout.head,
+            bias: None,
+            inputs: self.architecture.width,
+            outputs: self.architecture.vocab,
+            orientation: Orientation::OutIn,
+            column: 0,
+            adapter: None,
         }
     }
 
-    fn product<E: Packable>(&self, out: MatMut<'_>, x: Mat<'_>, w: Mat<'_, E>, turned: bool, write: Write) {
+    fn product<E: Element>(&self, out: MatMut<'_>, x: Mat<'_>, w: Mat<'_, E>, turned: bool, write: Write) {
         let w = if turned { w.t() } else { w };
         gemm(self.tier, out, x, w, 1.0, write, Threads::Pool);
     }
@@ -141,15 +146,6 @@ impl Model {
         match &self.parameters[linear.weight.0].values {
             Values::F32(w) => matvec::row_times(x, linear.matrix(w), y),
             Values::Bf16(w) => matvec::row_times(x, linear.matrix(w), y),
-        }
-    }
-
-    /// The logits of one row that has passed the last norm.
-    pub(crate) fn row_times_head(&self, x: &[f32], logits: &mut [f32]) {
-        let (v, d) = (self.architecture.vocab, self.architecture.width);
-        match &self.parameters[self.layout.head.0].values {
-            Values::F32(head) => matvec::row_times(x, Mat::new(head, v, d).t(), logits),
-            Values::Bf16(head) => matvec::row_times(x, Mat::new(head, v, d).t(), logits),
         }
     }
 

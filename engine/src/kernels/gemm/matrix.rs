@@ -1,5 +1,6 @@
 //! Matrices as products see them: views with strides over slices, in f32 or bf16.
 
+use crate::kernels::elementwise::rounded;
 use half::bf16;
 use std::marker::PhantomData;
 
@@ -72,6 +73,8 @@ impl<'a, E: Copy> Mat<'a, E> {
 /// What a matrix to read may hold.
 pub trait Element: Copy + Send + Sync + 'static {
     fn to_f32(self) -> f32;
+    /// The nearest bf16, in the upper half.
+    fn upper(self) -> u32;
 }
 
 impl Element for f32 {
@@ -79,13 +82,23 @@ impl Element for f32 {
     fn to_f32(self) -> f32 {
         self
     }
+
+    #[inline(always)]
+    fn upper(self) -> u32 {
+        rounded(self).upper()
+    }
 }
 
 impl Element for bf16 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
         // The crate's own takes a branch for NaN.
-        f32::from_bits(u32::from(self.to_bits()) << 16)
+        f32::from_bits(self.upper())
+    }
+
+    #[inline(always)]
+    fn upper(self) -> u32 {
+        u32::from(self.to_bits()) << 16
     }
 }
 

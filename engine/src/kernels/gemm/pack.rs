@@ -6,9 +6,7 @@
 //! rows, words and strips is zero.
 
 use super::matrix::{Element, Mat};
-use crate::kernels::elementwise::rounded;
 use crate::kernels::tier::Precision;
-use half::bf16;
 use std::ops::Range;
 
 /// Words of the depth in one block: a strip of either operand then stays in the first-level cache.
@@ -61,29 +59,9 @@ impl Depth {
     }
 }
 
-/// What a packed operand can be made from.
-pub trait Packable: Element {
-    /// The bits of the nearest bf16 in the upper half.
-    fn upper(self) -> u32;
-}
-
-impl Packable for f32 {
-    #[inline(always)]
-    fn upper(self) -> u32 {
-        u32::from(rounded(self).to_bits()) << 16
-    }
-}
-
-impl Packable for bf16 {
-    #[inline(always)]
-    fn upper(self) -> u32 {
-        u32::from(self.to_bits()) << 16
-    }
-}
-
 /// A word of one or two values.
 #[inline(always)]
-fn word<E: Packable>(precision: Precision, even: E, odd: E) -> u32 {
+fn word<E: Element>(precision: Precision, even: E, odd: E) -> u32 {
     match precision {
         Precision::F32 => even.to_f32().to_bits(),
         Precision::Bf16 => even.upper() >> 16 | odd.upper(),
@@ -95,7 +73,7 @@ fn word<E: Packable>(precision: Precision, even: E, odd: E) -> u32 {
     "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
     "x86_64+avx2+fma"
 ))]
-fn along<'l, E: Packable>(
+fn along<'l, E: Element>(
     lines: &Lines<'l, E>,
     numbers: Range<usize>,
     words: Range<usize>,
@@ -135,7 +113,7 @@ fn along<'l, E: Packable>(
     "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
     "x86_64+avx2+fma"
 ))]
-fn across<'l, E: Packable, const WIDTH: usize>(
+fn across<'l, E: Element, const WIDTH: usize>(
     lines: &Lines<'l, E>,
     numbers: Range<usize>,
     words: Range<usize>,
@@ -243,7 +221,7 @@ struct Lines<'a, E> {
     depth: Depth,
 }
 
-impl<E: Packable> Lines<'_, E> {
+impl<E: Element> Lines<'_, E> {
     /// The values of `words` in the depth that exist.
     fn values(&self, words: &Range<usize>) -> Range<usize> {
         let group = self.depth.group();
@@ -271,7 +249,7 @@ impl<E: Packable> Lines<'_, E> {
 ///
 /// # Panics
 /// If neither rows nor columns are contiguous.
-pub fn rows<E: Packable>(
+pub fn rows<E: Element>(
     a: Mat<'_, E>,
     rows: Range<usize>,
     words: Range<usize>,
@@ -301,7 +279,7 @@ pub fn rows<E: Packable>(
 ///
 /// # Panics
 /// If neither rows nor columns are contiguous, or the width is not 16 or 32.
-pub fn columns<E: Packable>(
+pub fn columns<E: Element>(
     b: Mat<'_, E>,
     cols: Range<usize>,
     words: Range<usize>,
@@ -338,6 +316,7 @@ pub fn columns<E: Packable>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use half::bf16;
     use proptest::prelude::*;
 
     /// The word at a line and place of the depth, by the definition.
@@ -352,12 +331,7 @@ mod tests {
         }
     }
 
-    fn check<E: Packable>(
-        values: &[E],
-        [lines, deep, width]: [usize; 3],
-        turned: bool,
-        precision: Precision,
-    ) {
+    fn check<E: Element>(values: &[E], [lines, deep, width]: [usize; 3], turned: bool, precision: Precision) {
         // Rows of the source are longer than the matrix: strides are not its width.
         let mat = match turned {
             false => Mat::strided(values, lines, deep, deep + 3),

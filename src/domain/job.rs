@@ -75,7 +75,8 @@ impl JobState {
             Starting => self != Stopping,
             Downloading => self == Starting,
             Training => matches!(self, Starting | Downloading),
-            Uploading => matches!(self, Training | Starting | Stopping),
+            // Training may begin and end while nobody looks.
+            Uploading => matches!(self, Training | Downloading | Starting | Stopping),
             Stopping => matches!(self, Starting | Downloading | Training | Uploading),
             Stopped => true,
             _ => true,
@@ -252,6 +253,18 @@ mod tests {
     fn what_can_be_resumed_has_ended_without_being_complete() {
         for state in JobState::ALL {
             assert_eq!(state.may_resume(), state.is_final() && state != JobState::Completed, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_may_have_ended_well_whenever_it_is_looked_at_again() {
+        for from in JobState::ALL.into_iter().filter(|state| !state.is_final()) {
+            let never_ran = from == JobState::Queued;
+            assert_ne!(
+                from.may_become(JobState::Uploading),
+                never_ran || from == JobState::Uploading,
+                "{from:?}"
+            );
         }
     }
 

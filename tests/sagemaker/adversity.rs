@@ -120,6 +120,23 @@ async fn a_bucket_that_does_not_answer_is_waited_for() {
     assert!(job["status"] == "Completed" && job["model_id"].is_string(), "{job}");
 }
 
+/// What no look has seen, from fetching the data to the end, is no reason to refuse the model.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_trained_while_this_server_was_away_is_saved() {
+    let mut server = Server::start().await;
+    quick(&server).await;
+    server.aws.control("clock", json!({ "auto": 0 })).await;
+    let name = server.train(body(&server).await).await;
+    server.until(&name, |job| job["job_arn"].is_string()).await;
+    server.aws.until(&name, "Downloading").await;
+    server.until(&name, |job| job["message"] == "The machine fetches the data").await;
+    server.kill();
+    server.aws.until(&name, "Completed").await;
+    server.restart().await;
+    let job = server.over(&name).await;
+    assert!(job["status"] == "Completed" && job["model_id"].is_string(), "{job}");
+}
+
 /// Kills at random moments around the call that makes a job. `LLM_TUNER_KILLS=500` for the long run.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_nothing_is_doubled_or_lost() {

@@ -10,7 +10,7 @@ pub use crate::lora::adapter_weights;
 /// Bytes that training holds at its peak, with Adam's two moments, in f32 but for what is named:
 ///
 /// - weights: 4 bytes each, or 2 where they are frozen and a tier of bf16 reads them; trained weights 12 more
-///   (gradient and moments)
+///   (gradient and two moments), or 6 for the matrices that a tier of bf16 reads
 /// - per token of the largest batch and per layer: the layer's input and middle (`2 · width`), queries, keys and
 ///   values, the heads' outputs and what the activation reads, 2 bytes each on a tier of bf16; each adapter's `rank`.
 ///   With recomputation only `width` values in f32, and all of it for one layer
@@ -35,17 +35,15 @@ pub fn training_memory_bytes(
     let (d, f, v) = (a.width, a.inner, a.vocab);
     let (layout, wanted) = plan(config);
     let weights: usize = wanted.iter().map(|weight| weight.shape.iter().product::<usize>()).sum();
-    let (weight_bytes, trained, rank) = match lora {
-        None => (4 * weights, weights, 0),
+    let rounded: usize = match tier.precision() {
+        Precision::F32 => 0,
+        Precision::Bf16 => rounded_ids(&layout).map(|id| wanted[id.0].shape.iter().product::<usize>()).sum(),
+    };
+    let (weight_bytes, trained_bytes, rank) = match lora {
+        None => (4 * weights, 12 * weights - 6 * rounded, 0),
         Some(lora) => {
             let adapter = adapter_weights(config, lora);
-            let rounded: usize = match tier.precision() {
-                Precision::F32 => 0,
-                Precision::Bf16 => {
-                    rounded_ids(&layout).map(|id| wanted[id.0].shape.iter().product::<usize>()).sum()
-                }
-            };
-            (4 * (weights + adapter) - 2 * rounded, adapter, lora.r)
+            (4 * (weights + adapter) - 2 * rounded, 12 * adapter, lora.r)
         }
     };
     let widest_input = f.max(d).max(a.attention_width());
@@ -68,8 +66,8 @@ pub fn training_memory_bytes(
     let head = batch_tokens.min(head_rows(v)) * (v + 5 * d);
     let attention = 16 * 3 * 64 * max_len;
     let angles = a.rotary.map_or(0, |rotary| 2 * rotary.frequencies.len() * max_len);
-    let values = 3 * trained + batch_tokens * once + head + attention + angles;
-    (weight_bytes + batch_tokens * kept_bytes + 4 * values) as u64 + (24 << 20)
+    let values = batch_tokens * once + head + attention + angles;
+    (weight_bytes + trained_bytes + batch_tokens * kept_bytes + 4 * values) as u64 + (24 << 20)
 }
 
 /// Bytes that folding an adapter into its base holds at its peak: all weights in f32, after training's own memory was

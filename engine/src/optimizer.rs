@@ -1,7 +1,8 @@
 //! Optimizers: their settings, their state, and one step over all trained weights.
 
 use crate::kernels::adamw::{self, AdamStep};
-use crate::model::{Gradients, Model};
+use crate::model::{Gradients, Model, Values};
+use crate::rng::Stream;
 use serde::{Deserialize, Serialize};
 
 /// Which update rule.
@@ -55,10 +56,10 @@ impl OptimizerConfig {
 }
 
 /// Adam's running averages of one weight's gradient and of its square.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Moments {
-    pub first: Vec<f32>,
-    pub second: Vec<f32>,
+    pub first: Values,
+    pub second: Values,
 }
 
 /// The state of an optimizer.
@@ -67,19 +68,15 @@ pub(crate) struct Optimizer {
     pub config: OptimizerConfig,
     /// Steps taken.
     pub step: u64,
-    /// By weight; `None` where it is frozen or the rule keeps nothing.
+    /// By weight, `None` where it is frozen; empty where the rule keeps nothing. Stored as the gradients are.
     pub moments: Vec<Option<Moments>>,
 }
 
 impl Optimizer {
     pub fn new(config: OptimizerConfig, model: &Model) -> Self {
-        let keep = config.moments() > 0;
-        let moments = |n: usize| Moments { first: vec![0.0; n], second: vec![0.0; n] };
-        let moments = model
-            .parameters
-            .iter()
-            .map(|p| (keep && p.trainable).then(|| moments(p.values.count())))
-            .collect();
+        let pairs = model.training_zeros().into_iter().zip(model.training_zeros());
+        let moments = pairs.map(|(first, second)| Some(Moments { first: first?, second: second? }));
+        let moments = if config.moments() > 0 { moments.collect() } else { Vec::new() };
         Self { config, step: 0, moments }
     }
 
@@ -98,7 +95,10 @@ impl Optimizer {
             };
             let w = parameter.values.exact();
             let Some(Some(moments)) = self.moments.get_mut(i) else {
-                adamw::sgd(w, g, lr, coupled, gradient_scale);
+                match g {
+                    Values::Bf16(g) => adamw::sgd(w, g, lr, coupled, gradient_scale),
+                    Values::F32(g) => adamw::sgd(w, g, lr, coupled, gradient_scale),
+                }
                 continue;
             };
             let step = AdamStep {
@@ -111,7 +111,11 @@ impl Optimizer {
                 coupled,
                 gradient_scale,
             };
-            adamw::adam(w, g, &mut moments.first, &mut moments.second, step);
+            let noise = Stream::new(self.step).child(i as u64);
+            match (g, &mut moments.first, &mut moments.second) {
+                (Values::Bf16(g), Values::Bf16(m), Values::Bf16(v)) => adamw::adam(w, g, m, v, step, noise),
+                (g, m, v) => adamw::adam(w, g.exact(), m.exact(), v.exact(), step, noise),
+            }
         }
     }
 }

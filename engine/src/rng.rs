@@ -63,19 +63,41 @@ impl Dropout {
 
     /// The mask of one row.
     pub fn row(self, row: u64) -> DropoutRow {
-        let key = self.stream.bits(row);
         DropoutRow {
-            key: [key as u32, (key >> 32) as u32],
+            noise: Noise::new(self.stream, row),
             threshold: self.threshold,
             keep_scale: self.keep_scale,
         }
     }
 }
 
-/// One row of a mask; 32-bit arithmetic only, so that loops over columns vectorise.
+/// Random bits for a row of values; 32-bit arithmetic only, so that loops over columns vectorise.
+#[derive(Debug, Clone, Copy)]
+pub struct Noise {
+    key: [u32; 2],
+}
+
+impl Noise {
+    pub fn new(stream: Stream, row: u64) -> Self {
+        let key = stream.bits(row);
+        Self { key: [key as u32, (key >> 32) as u32] }
+    }
+
+    /// 32 random bits for one column.
+    #[inline(always)]
+    pub fn bits(self, column: u32) -> u32 {
+        // "lowbias32" (Wellons 2018), keyed before and in the middle.
+        let x = column.wrapping_mul(0x9E37_79B9) ^ self.key[0];
+        let x = (x ^ (x >> 16)).wrapping_mul(0x7FEB_352D);
+        let x = (x ^ (x >> 15)).wrapping_add(self.key[1]).wrapping_mul(0x846C_A68B);
+        x ^ (x >> 16)
+    }
+}
+
+/// One row of a mask.
 #[derive(Debug, Clone, Copy)]
 pub struct DropoutRow {
-    key: [u32; 2],
+    noise: Noise,
     threshold: u32,
     keep_scale: f32,
 }
@@ -84,12 +106,7 @@ impl DropoutRow {
     /// The factor for one column: 0 or `1 / (1 - p)`.
     #[inline(always)]
     pub fn factor(self, column: u32) -> f32 {
-        // "lowbias32" (Wellons 2018), keyed before and in the middle.
-        let x = column.wrapping_mul(0x9E37_79B9) ^ self.key[0];
-        let x = (x ^ (x >> 16)).wrapping_mul(0x7FEB_352D);
-        let x = (x ^ (x >> 15)).wrapping_add(self.key[1]).wrapping_mul(0x846C_A68B);
-        let x = x ^ (x >> 16);
-        if x < self.threshold { 0.0 } else { self.keep_scale }
+        if self.noise.bits(column) < self.threshold { 0.0 } else { self.keep_scale }
     }
 }
 

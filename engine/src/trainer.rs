@@ -2,11 +2,13 @@
 //!
 //! Not for reading data, for schedules or for when to stop; the caller's loop decides those.
 
+use crate::files::safetensors::View;
 use crate::kernels::adamw::sum_of_squares;
-use crate::model::{Batch, Gradients, Keep, LossSum, Model, ModelError, Pass, Workspace, in_pool};
+use crate::model::{Batch, Gradients, Keep, LossSum, Model, ModelError, Pass, Values, Workspace, in_pool};
 use crate::optimizer::{Moments, Optimizer, OptimizerConfig};
 use crate::rng::Stream;
 use crate::tensor::{Tensor, TensorMap};
+use std::borrow::Cow;
 
 /// Why a training step or a restore failed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -121,7 +123,11 @@ impl Trainer {
         let Self { model, optimizer, gradients, .. } = self;
         let mean = 1.0 / self.accumulated.tokens as f64;
         let norm = in_pool(|| {
-            let norm = gradients.iter().map(|(_, g)| sum_of_squares(g)).sum::<f64>().sqrt() * mean;
+            let squares = |g: &Values| match g {
+                Values::F32(g) => sum_of_squares(g),
+                Values::Bf16(g) => sum_of_squares(g),
+            };
+            let norm = gradients.iter().map(|(_, g)| squares(g)).sum::<f64>().sqrt() * mean;
             if norm.is_finite() {
                 let limit = f64::from(optimizer.config.max_grad_norm);
                 let clip = if limit > 0.0 { (limit / (norm + 1e-6)).min(1.0) } else { 1.0 };
@@ -146,27 +152,25 @@ impl Trainer {
     }
 
     /// Gradients accumulated so far, as sums over the predicted tokens, under their weights' names.
-    pub fn gradients(&self) -> impl Iterator<Item = (&str, &[f32])> {
-        self.gradients.iter().map(|(i, g)| (self.model.parameters[i].name.as_str(), g))
+    pub fn gradients(&self) -> impl Iterator<Item = (&str, Cow<'_, [f32]>)> {
+        self.gradients.iter().map(|(i, g)| (self.model.parameters[i].name.as_str(), g.to_f32()))
     }
 
     /// What training needs beside the weights to go on as if it had never stopped: moments and counters.
     /// Accumulated gradients are not part of it; save after [`Trainer::apply`]. Nothing is copied.
-    pub fn state_tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, &[f32])> {
+    pub fn state_tensors(&self) -> impl Iterator<Item = (String, Vec<usize>, View<'_>)> {
         let counters = COUNTERS.iter().zip(&self.counters);
-        let counters = counters.map(|(name, value)| ((*name).to_owned(), vec![2], value.as_slice()));
+        let counters = counters.map(|(name, value)| ((*name).to_owned(), vec![2], value.as_slice().into()));
         let moments = self.optimizer.moments.iter().zip(&self.model.parameters).flat_map(|(moments, p)| {
             let parts = moments.iter().flat_map(|m| [("first", &m.first), ("second", &m.second)]);
-            parts.map(|(kind, data)| {
-                (format!("optimizer.{kind}.{}", p.name), p.shape.clone(), data.as_slice())
-            })
+            parts.map(|(kind, data)| (format!("optimizer.{kind}.{}", p.name), p.shape.clone(), data.into()))
         });
         counters.chain(moments)
     }
 
     /// [`Trainer::state_tensors`] as a map of its own.
     pub fn state(&self) -> TensorMap {
-        let tensor = |(name, shape, data): (_, _, &[f32])| (name, Tensor { shape, data: data.to_vec() });
+        let tensor = |(name, shape, data): (_, _, View<'_>)| (name, Tensor { shape, data: data.to_f32() });
         self.state_tensors().map(tensor).collect()
     }
 
@@ -199,7 +203,10 @@ impl Trainer {
             };
             restored.push(match moments {
                 None => None,
-                Some(_) => Some(Moments { first: moment("first")?, second: moment("second")? }),
+                Some(Moments { first, second }) => Some(Moments {
+                    first: first.stored_alike(moment("first")?),
+                    second: second.stored_alike(moment("second")?),
+                }),
             });
         }
         self.optimizer.moments = restored;
@@ -227,14 +234,15 @@ impl Trainer {
     #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
         let weights = self.model.weight_bytes();
-        let moments: usize = self.optimizer.moments.iter().flatten().map(|m| 2 * m.first.len()).sum();
-        let gradients: usize = self.gradients.iter().map(|(_, g)| g.len()).sum();
-        weights + 4 * (moments + gradients) + self.workspace.held_bytes()
+        let moments = self.optimizer.moments.iter().flatten();
+        let moments: usize = moments.map(|m| m.first.bytes() + m.second.bytes()).sum();
+        let gradients: usize = self.gradients.iter().map(|(_, g)| g.bytes()).sum();
+        weights + moments + gradients + self.workspace.held_bytes()
     }
 
     /// Drops accumulated gradients.
     fn discard(&mut self) {
-        self.gradients.iter_mut().for_each(|(_, g)| g.fill(0.0));
+        self.gradients.iter_mut().for_each(|(_, g)| g.clear());
         self.accumulated = LossSum::default();
     }
 }

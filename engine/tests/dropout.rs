@@ -116,9 +116,9 @@ fn gradients_under_dropout_agree_with_differences() {
                 (0..gradient.len()).map(|j| stream.normal(j as u64) as f32).collect();
             // Half of the way along the gradient itself, so that the slope stands clear of rounding.
             let norm = |x: &[f32]| x.iter().map(|x| x * x).sum::<f32>().sqrt();
-            let (g, d) = (norm(gradient), norm(&direction));
-            direction.iter_mut().zip(gradient).for_each(|(x, y)| *x = *x / d + y / g);
-            let slope: f64 = direction.iter().zip(gradient).map(|(d, g)| f64::from(d * g)).sum();
+            let (g, d) = (norm(&gradient), norm(&direction));
+            direction.iter_mut().zip(gradient.iter()).for_each(|(x, y)| *x = *x / d + y / g);
+            let slope: f64 = direction.iter().zip(gradient.iter()).map(|(d, g)| f64::from(d * g)).sum();
             let step = 1e-3;
             let difference = loss(moved(&model, name, &direction, step), 7)
                 - loss(moved(&model, name, &direction, -step), 7);

@@ -11,6 +11,7 @@ use llm_tuner_engine::optimizer::{OptimizerConfig, OptimizerKind};
 use llm_tuner_engine::schedule::{Schedule, ScheduleKind};
 use llm_tuner_engine::trainer::Trainer;
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -111,7 +112,7 @@ fn gradients(path: &Path, tier: Tier) -> Vec<String> {
     }
     let [expected, theirs] =
         ["", ".bf16"].map(|suffix| read_tensors(&path.join(format!("gradients{suffix}.safetensors"))));
-    let found: BTreeMap<&str, &[f32]> = trainer.gradients().collect();
+    let found: BTreeMap<&str, Cow<'_, [f32]>> = trainer.gradients().collect();
     for (name, tensor) in &expected {
         match found.get(name.as_str()) {
             None => wrong.push(format!("{name} has no gradient")),

@@ -15,6 +15,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensorError};
 
 use crate::error::FileError;
+use crate::model::Values;
 use crate::tensor::{Tensor, TensorMap};
 
 /// As in the reference implementation; a larger header is an attack or a mistake.
@@ -136,21 +137,82 @@ fn read_values(
     Ok(values)
 }
 
-/// Writes tensors (name, shape, values) as f32, in the order of their names, with the metadata that
-/// `transformers` asks for.
-pub fn write<'a, V: Into<Cow<'a, [f32]>>>(
+/// Values to write, in the type that the file will have.
+#[derive(Debug)]
+pub enum View<'a> {
+    F32(Cow<'a, [f32]>),
+    Bf16(&'a [bf16]),
+}
+
+impl View<'_> {
+    fn dtype(&self) -> Dtype {
+        match self {
+            Self::F32(_) => Dtype::F32,
+            Self::Bf16(_) => Dtype::BF16,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::F32(values) => size_of_val(values.as_ref()),
+            Self::Bf16(values) => size_of_val(*values),
+        }
+    }
+
+    /// A copy as f32.
+    pub fn to_f32(&self) -> Vec<f32> {
+        match self {
+            Self::F32(values) => values.to_vec(),
+            Self::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
+        }
+    }
+
+    fn write(&self, file: &mut impl Write) -> std::io::Result<()> {
+        match self {
+            Self::F32(values) if cfg!(target_endian = "little") => {
+                file.write_all(bytemuck::cast_slice(values))
+            }
+            Self::F32(values) => values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())),
+            Self::Bf16(values) => values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())),
+        }
+    }
+}
+
+impl<'a> From<&'a [f32]> for View<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self::F32(values.into())
+    }
+}
+
+impl<'a> From<Cow<'a, [f32]>> for View<'a> {
+    fn from(values: Cow<'a, [f32]>) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl<'a> From<&'a Values> for View<'a> {
+    fn from(values: &'a Values) -> Self {
+        match values {
+            Values::F32(values) => values.as_slice().into(),
+            Values::Bf16(values) => Self::Bf16(values),
+        }
+    }
+}
+
+/// Writes tensors (name, shape, values) in the order of their names, with the metadata that `transformers` asks for.
+pub fn write<'a, V: Into<View<'a>>>(
     path: &Path,
     tensors: impl IntoIterator<Item = (String, Vec<usize>, V)>,
 ) -> Result<(), FileError> {
-    let mut tensors: Vec<(String, Vec<usize>, Cow<'a, [f32]>)> =
+    let mut tensors: Vec<(String, Vec<usize>, View<'a>)> =
         tensors.into_iter().map(|(name, shape, values)| (name, shape, values.into())).collect();
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
     let mut offset = 0;
     let infos = tensors.iter().map(|(name, shape, values)| {
         let start = offset;
-        offset += size_of_val(values.as_ref());
+        offset += values.bytes();
         let data_offsets = (start, offset);
-        (name.clone(), TensorInfo { dtype: Dtype::F32, shape: shape.clone(), data_offsets })
+        (name.clone(), TensorInfo { dtype: values.dtype(), shape: shape.clone(), data_offsets })
     });
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let metadata = Metadata::new(Some(format), infos.collect());
@@ -168,13 +230,7 @@ pub fn write<'a, V: Into<Cow<'a, [f32]>>>(
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         for (_, _, values) in &tensors {
-            if cfg!(target_endian = "little") {
-                file.write_all(bytemuck::cast_slice(values))?;
-            } else {
-                for value in values.iter() {
-                    file.write_all(&value.to_le_bytes())?;
-                }
-            }
+            values.write(&mut file)?;
         }
         file.into_inner().map_err(|error| error.into_error())?.sync_all()
     };

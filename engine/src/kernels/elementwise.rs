@@ -1,5 +1,6 @@
 //! Biases, residuals, dropout and column sums.
 
+use super::gemm::Element;
 use super::rows_per_task;
 use super::softmax::{mask_row, masked_copy_row};
 use crate::rng::{Dropout, DropoutRow};
@@ -132,6 +133,17 @@ fn narrow_piece(values: &[f32], out: &mut [bf16]) {
 pub fn narrow(values: &[f32], out: &mut [bf16]) {
     let task = super::TASK_VALUES;
     values.par_chunks(task).zip(out.par_chunks_mut(task)).for_each(|(values, out)| narrow_piece(values, out));
+}
+
+/// `x += y` for a row in either storage.
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma"
+))]
+pub fn add_to_row<E: Element>(x: &mut [E], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x = E::nearest(x.to_f32() + y);
+    }
 }
 
 /// Widens a whole buffer to f32, exactly.

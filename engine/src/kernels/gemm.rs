@@ -41,13 +41,14 @@ thread_local! {
     static RIGHT: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
 }
 
-/// `out = scale · a b` or `out += scale · a b`, with the instructions of a tier.
+/// `out = scale · a b` or `out += scale · a b`, with the instructions of a tier. An output of bf16 is rounded to the
+/// nearest once for each block of the depth.
 ///
 /// # Panics
 /// If the shapes do not fit, or the processor lacks the tier.
-pub fn gemm<A: Element, B: Element>(
+pub fn gemm<A: Element, B: Element, O: Element>(
     tier: Tier,
-    mut out: MatMut<'_>,
+    mut out: MatMut<'_, O>,
     a: Mat<'_, A>,
     b: Mat<'_, B>,
     scale: f32,
@@ -76,19 +77,19 @@ pub fn gemm<A: Element, B: Element>(
 
 /// The output, of which each task writes rows and columns of its own.
 #[derive(Clone, Copy)]
-struct Shared {
-    data: *mut f32,
+struct Shared<O> {
+    data: *mut O,
     rows: usize,
     cols: usize,
     stride: usize,
 }
 // SAFETY: tasks write blocks that do not overlap, see `Product::run`.
-unsafe impl Send for Shared {}
+unsafe impl<O: Send> Send for Shared<O> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl<O: Send> Sync for Shared<O> {}
 
-impl Shared {
-    fn of(out: MatMut<'_>) -> Self {
+impl<O: Copy> Shared<O> {
+    fn of(out: MatMut<'_, O>) -> Self {
         Self { data: out.data, rows: out.rows, cols: out.cols, stride: out.row_stride }
     }
 
@@ -96,7 +97,7 @@ impl Shared {
     ///
     /// # Safety
     /// Nothing else reads or writes it meanwhile.
-    unsafe fn block<'a>(self, row: usize, rows: usize, cols: Range<usize>) -> MatMut<'a> {
+    unsafe fn block<'a>(self, row: usize, rows: usize, cols: Range<usize>) -> MatMut<'a, O> {
         debug_assert!(row + rows <= self.rows && cols.end <= self.cols);
         // SAFETY: inside the output, which is borrowed for the whole product; the rest is promised by the caller.
         unsafe {
@@ -110,27 +111,29 @@ impl Shared {
     "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
     "x86_64+avx2+fma"
 ))]
-fn write_out<'a>(mut out: MatMut<'a>, sums: &[f32], wide: usize, scale: f32, write: Write) {
+fn write_out<'a, O: Element>(mut out: MatMut<'a, O>, sums: &[f32], wide: usize, scale: f32, write: Write) {
     for (i, sums) in sums.chunks_exact(wide).take(out.rows).enumerate() {
         let out = out.row_mut(i);
         match write {
-            Write::Replace => out.iter_mut().zip(sums).for_each(|(out, sum)| *out = scale * sum),
-            Write::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += scale * sum),
+            Write::Replace => out.iter_mut().zip(sums).for_each(|(out, sum)| *out = O::nearest(scale * sum)),
+            Write::Add => {
+                out.iter_mut().zip(sums).for_each(|(out, sum)| *out = O::nearest(out.to_f32() + scale * sum));
+            }
         }
     }
 }
 
 /// A product whose left operand fits into one piece.
-struct Product<'b, B> {
+struct Product<'b, B, O> {
     tier: Tier,
     depth: Depth,
     b: Mat<'b, B>,
     scale: f32,
     write: Write,
-    out: Shared,
+    out: Shared<O>,
 }
 
-impl<B: Element> Product<'_, B> {
+impl<B: Element, O: Element> Product<'_, B, O> {
     fn run<A: Element>(&self, a: Mat<'_, A>, threads: Threads) {
         // The last tile may reach beyond the rows, by less than its own.
         let padded = (a.rows + tiles::shape(self.tier).0).next_multiple_of(MOST_ROWS);

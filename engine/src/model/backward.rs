@@ -6,7 +6,7 @@ use super::forward::{Pass, Positions, Site};
 use super::gradients::Gradients;
 use super::linear::AdapterBuffers;
 use super::workspace::{BlockActivations, Keep, Scratch, Workspace};
-use super::{Batch, Block, Linear, Model, Norm};
+use super::{Batch, Block, Linear, Model, Norm, Values};
 use crate::kernels::gemm::Write;
 use crate::kernels::layernorm::Statistics;
 use crate::kernels::rope::Turn;
@@ -116,9 +116,20 @@ impl Model {
     /// Adds rows to the embeddings' gradients, one after the other, so that the order is fixed.
     fn embedding_gradients(&self, batch: &Batch, positions: &[usize], dx: &[f32], gradients: &mut Gradients) {
         let width = self.architecture.width;
-        if let Some(table) = gradients.get(self.layout.token_embedding) {
-            for (dx, &id) in dx.chunks(width).zip(&batch.ids) {
-                elementwise::accumulate_row(&mut table[id as usize * width..][..width], dx);
+        if let Some(table) = gradients.matrix(self.layout.token_embedding) {
+            // A token's rows are added up before they are rounded.
+            let mut rows: Vec<usize> = (0..batch.ids.len()).collect();
+            rows.sort_by_key(|&row| (batch.ids[row], row));
+            let mut sum = vec![0.0; width];
+            for rows in rows.chunk_by(|&a, &b| batch.ids[a] == batch.ids[b]) {
+                sum.fill(0.0);
+                rows.iter()
+                    .for_each(|row| elementwise::accumulate_row(&mut sum, &dx[row * width..][..width]));
+                let start = batch.ids[rows[0]] as usize * width;
+                match table {
+                    Values::F32(table) => elementwise::add_to_row(&mut table[start..start + width], &sum),
+                    Values::Bf16(table) => elementwise::add_to_row(&mut table[start..start + width], &sum),
+                }
             }
         }
         if let Some(table) = self.layout.position_embedding.and_then(|table| gradients.get(table)) {

@@ -7,7 +7,7 @@ use super::gradients::Gradients;
 use super::workspace::{HeadScratch, head_rows};
 use super::{IGNORE, LossSum, Model};
 use crate::kernels::cross_entropy::cross_entropy;
-use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
+use crate::kernels::gemm::{Mat, MatMut, Write};
 
 impl Model {
     /// `logits [rows, vocab] = x [rows, width] · headᵀ`.
@@ -49,9 +49,8 @@ impl Model {
             nats += cross_entropy(logits, v, &wanted, backward.is_some());
             let Some((gradients, dx)) = &mut backward else { continue };
             let logits = Mat::new(logits, n, v);
-            if let Some(dw) = gradients.get(self.layout.head) {
-                let out = MatMut::new(dw, v, d);
-                gemm(self.tier, out, logits.t(), Mat::new(normed, n, d), 1.0, Write::Add, Threads::Pool);
+            if let Some(dw) = gradients.matrix(self.layout.head) {
+                self.add_gradient(dw, &self.head(), Mat::new(normed, n, d), logits);
             }
             let dnormed = &mut scratch.hidden[..n * d];
             self.times(MatMut::new(dnormed, n, d), logits, &self.head(), true, Write::Replace);

@@ -4,7 +4,7 @@
 //! next, in the same pass over memory.
 
 use super::gradients::Gradients;
-use super::{Linear, Model, Orientation};
+use super::{Linear, Model};
 use crate::kernels::elementwise;
 use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
 use crate::rng::Dropout;
@@ -76,13 +76,8 @@ impl Model {
         let (inputs, outputs) = (linear.inputs, linear.outputs);
         let rows = x.len() / inputs;
         let dy_mat = columns(linear, dy, rows, stride);
-        if let Some(dw) = gradients.get(linear.weight) {
-            let x = Mat::new(x, rows, inputs);
-            let (out, a, b) = match linear.orientation {
-                Orientation::InOut => (MatMut::new(dw, inputs, outputs), x.t(), dy_mat),
-                Orientation::OutIn => (MatMut::new(dw, outputs, inputs), dy_mat.t(), x),
-            };
-            gemm(self.tier, out, a, b, 1.0, Write::Add, Threads::Pool);
+        if let Some(dw) = gradients.matrix(linear.weight) {
+            self.add_gradient(dw, linear, Mat::new(x, rows, inputs), dy_mat);
         }
         if let Some(db) = linear.bias.and_then(|bias| gradients.get(bias)) {
             elementwise::add_column_sums(dy, stride, linear.column, db);

@@ -2,7 +2,7 @@
 //!
 //! A rounded weight takes half the memory and half the time to read. Only matrices that products and look-ups read are
 //! rounded, only while nothing trains them, and only on tiers whose products would round them anyway: so rounding once
-//! changes no product.
+//! changes no product. The gradients and moments of the same matrices are held in bf16 there too.
 
 use super::{Block, Layout, Linear, Model, Orientation, Parameter, ParameterId, plan};
 use crate::config::ModelConfig;
@@ -30,6 +30,14 @@ impl From<Vec<f32>> for Values {
 }
 
 impl Values {
+    /// So many zeros, in bf16 if the precision is that.
+    pub(crate) fn zeros(count: usize, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32(vec![0.0; count]),
+            Precision::Bf16 => Self::Bf16(vec![bf16::ZERO; count]),
+        }
+    }
+
     /// Number of values.
     pub fn count(&self) -> usize {
         match self {
@@ -59,6 +67,23 @@ impl Values {
             let mut rounded = vec![bf16::ZERO; values.len()];
             elementwise::narrow(values, &mut rounded);
             *self = Self::Bf16(rounded);
+        }
+    }
+
+    /// Values stored as these are.
+    pub(crate) fn stored_alike(&self, values: Vec<f32>) -> Self {
+        let mut values = Self::F32(values);
+        if matches!(self, Self::Bf16(_)) {
+            values.round();
+        }
+        values
+    }
+
+    /// Sets all to zero.
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::F32(values) => values.fill(0.0),
+            Self::Bf16(values) => values.fill(bf16::ZERO),
         }
     }
 
@@ -112,6 +137,34 @@ impl Model {
                 parameter.values.round();
             }
         }
+    }
+
+    /// Zeros beside each weight that is trained, for its gradient or a moment of it: in bf16 for the matrices that the
+    /// tier's products read in bf16.
+    pub(crate) fn training_zeros(&self) -> Vec<Option<Values>> {
+        let mut precisions = vec![Precision::F32; self.parameters.len()];
+        rounded_ids(&self.layout).for_each(|id| precisions[id.0] = self.tier.precision());
+        let weights = self.parameters.iter().zip(precisions);
+        weights
+            .map(|(p, precision)| p.trainable.then(|| Values::zeros(p.values.count(), precision)))
+            .collect()
+    }
+
+    /// Adds `xᵀ dy` for `x [rows, inputs]` and `dy [rows, outputs]` to the gradient of a dense layer's weights.
+    pub(crate) fn add_gradient(&self, gradient: &mut Values, linear: &Linear, x: Mat<'_>, dy: Mat<'_>) {
+        match gradient {
+            Values::F32(out) => self.outer_product(out, linear, x, dy),
+            Values::Bf16(out) => self.outer_product(out, linear, x, dy),
+        }
+    }
+
+    fn outer_product<E: Element>(&self, out: &mut [E], linear: &Linear, x: Mat<'_>, dy: Mat<'_>) {
+        let (inputs, outputs) = (linear.inputs, linear.outputs);
+        let (out, a, b) = match linear.orientation {
+            Orientation::InOut => (MatMut::new(out, inputs, outputs), x.t(), dy),
+            Orientation::OutIn => (MatMut::new(out, outputs, inputs), dy.t(), x),
+        };
+        gemm(self.tier, out, a, b, 1.0, Write::Add, Threads::Pool);
     }
 
     /// `out = x W` or `out += x W` for a dense layer; with `turned`, `x Wᵀ`.

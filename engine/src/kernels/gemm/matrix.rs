@@ -70,14 +70,22 @@ impl<'a, E: Copy> Mat<'a, E> {
     }
 }
 
-/// What a matrix to read may hold.
+/// What a matrix may hold.
 pub trait Element: Copy + Send + Sync + 'static {
+    const ZERO: Self;
     fn to_f32(self) -> f32;
     /// The nearest bf16, in the upper half.
     fn upper(self) -> u32;
+    /// The nearest value.
+    fn nearest(value: f32) -> Self;
+    /// One of the two neighbours, the upper one as often as the value is near to it: so that what is too small to
+    /// change a value still moves it on average (stochastic rounding). Takes the lower 16 bits of `noise`.
+    fn drawn(value: f32, noise: u32) -> Self;
 }
 
 impl Element for f32 {
+    const ZERO: Self = 0.0;
+
     #[inline(always)]
     fn to_f32(self) -> f32 {
         self
@@ -87,9 +95,21 @@ impl Element for f32 {
     fn upper(self) -> u32 {
         rounded(self).upper()
     }
+
+    #[inline(always)]
+    fn nearest(value: f32) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn drawn(value: f32, _noise: u32) -> Self {
+        value
+    }
 }
 
 impl Element for bf16 {
+    const ZERO: Self = Self::ZERO;
+
     #[inline(always)]
     fn to_f32(self) -> f32 {
         // The crate's own takes a branch for NaN.
@@ -100,21 +120,31 @@ impl Element for bf16 {
     fn upper(self) -> u32 {
         u32::from(self.to_bits()) << 16
     }
+
+    #[inline(always)]
+    fn nearest(value: f32) -> Self {
+        rounded(value)
+    }
+
+    #[inline(always)]
+    fn drawn(value: f32, noise: u32) -> Self {
+        Self::from_bits((value.to_bits().wrapping_add(noise & 0xffff) >> 16) as u16)
+    }
 }
 
 /// A row-major matrix to write.
 #[derive(Debug)]
-pub struct MatMut<'a> {
-    pub(super) data: *mut f32,
+pub struct MatMut<'a, E = f32> {
+    pub(super) data: *mut E,
     pub rows: usize,
     pub cols: usize,
     pub(super) row_stride: usize,
-    lifetime: PhantomData<&'a mut [f32]>,
+    lifetime: PhantomData<&'a mut [E]>,
 }
 
-impl<'a> MatMut<'a> {
+impl<'a, E: Copy> MatMut<'a, E> {
     /// `rows × cols`, contiguous.
-    pub fn new(data: &'a mut [f32], rows: usize, cols: usize) -> Self {
+    pub fn new(data: &'a mut [E], rows: usize, cols: usize) -> Self {
         Self::strided(data, rows, cols, cols)
     }
 
@@ -122,7 +152,7 @@ impl<'a> MatMut<'a> {
     ///
     /// # Panics
     /// If rows overlap or the last value lies outside `data`.
-    pub fn strided(data: &'a mut [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+    pub fn strided(data: &'a mut [E], rows: usize, cols: usize, row_stride: usize) -> Self {
         assert!(
             rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= data.len(),
             "matrix exceeds its slice"
@@ -132,7 +162,7 @@ impl<'a> MatMut<'a> {
     }
 
     /// Rows `first` to `first + rows`, to write.
-    pub fn row_range(&mut self, first: usize, rows: usize) -> MatMut<'_> {
+    pub fn row_range(&mut self, first: usize, rows: usize) -> MatMut<'_, E> {
         assert!(first + rows <= self.rows);
         // Offsets of rows that exist, or one row past the end when `rows` is 0 and nothing is written.
         let data = self.data.wrapping_add(first * self.row_stride);
@@ -140,7 +170,7 @@ impl<'a> MatMut<'a> {
     }
 
     /// One row, to write.
-    pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
+    pub fn row_mut(&mut self, row: usize) -> &mut [E] {
         assert!(row < self.rows);
         // SAFETY: a row of a matrix that is borrowed to be written.
         unsafe { std::slice::from_raw_parts_mut(self.data.add(row * self.row_stride), self.cols) }
@@ -151,7 +181,7 @@ impl<'a> MatMut<'a> {
     /// # Safety
     /// For `'a`, the `rows × cols` values from `data`, rows `row_stride` apart, are valid to write and nothing
     /// else reads or writes them.
-    pub unsafe fn from_raw(data: *mut f32, rows: usize, cols: usize, row_stride: usize) -> Self {
+    pub unsafe fn from_raw(data: *mut E, rows: usize, cols: usize, row_stride: usize) -> Self {
         debug_assert!(rows <= 1 || cols <= row_stride);
         Self { data, rows, cols, row_stride, lifetime: PhantomData }
     }

@@ -8,7 +8,7 @@
 use llm_tuner_engine::config::ModelConfig;
 use llm_tuner_engine::kernels::tier::{self, Tier};
 use llm_tuner_engine::lora::LoraConfig;
-use llm_tuner_engine::memory::training_memory_bytes;
+use llm_tuner_engine::memory::{self, TrainingLoad, training_memory_bytes};
 use llm_tuner_engine::model::{Batch, IGNORE, KvCache, Model};
 use llm_tuner_engine::optimizer::OptimizerConfig;
 use llm_tuner_engine::rng::Stream;
@@ -30,6 +30,7 @@ struct Work {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    memory::give_back_what_is_freed();
     Tier::wanted(std::env::var(tier::VARIABLE).ok().as_deref())?.choose()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let path = arguments.first().ok_or("which config.json? `engine/benches/models` has some")?;
@@ -76,9 +77,9 @@ fn read_config(text: &str) -> Result<ModelConfig, Box<dyn Error>> {
 fn train(config: ModelConfig, work: &Work) -> Result<Value, Box<dyn Error>> {
     let length = work.tokens;
     let tokens = work.sequences * length;
-    let estimate =
-        training_memory_bytes(Tier::chosen(), &config, work.lora.as_ref(), tokens, length, work.recompute)
-            >> 20;
+    let load =
+        TrainingLoad { batch_tokens: tokens, max_len: length, data_tokens: 0, recompute: work.recompute };
+    let estimate = training_memory_bytes(Tier::chosen(), &config, work.lora.as_ref(), load) >> 20;
     let mut model = Model::init(config, 1)?;
     if let Some(lora) = &work.lora {
         model.attach_lora(lora, 2)?;

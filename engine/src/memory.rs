@@ -7,6 +7,34 @@ use crate::model::{head_rows, largest_group, plan, rounded_ids};
 
 pub use crate::lora::adapter_weights;
 
+/// What a run goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrainingLoad {
+    /// Tokens of one micro-batch.
+    pub batch_tokens: usize,
+    /// Tokens of the longest sequence.
+    pub max_len: usize,
+    /// Tokens of all rows, which are held while it runs.
+    pub data_tokens: u64,
+    /// Whether blocks are computed again in the backward pass.
+    pub recompute: bool,
+}
+
+/// Gives what is freed back to the system at once, in this process from now on: glibc keeps ever larger blocks after
+/// the first large one was freed, and loading a model would leave holes that training never fills. So the peak is what
+/// [`training_memory_bytes`] says. For a process that does nothing but train; elsewhere it would only cost time.
+pub fn give_back_what_is_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: sets a number in the allocator, which any thread may do; 0, a refusal, leaves it as it was.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES);
+    }
+}
+
+/// From this size on a block has pages of its own, which go when it is freed.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const OWN_PAGES: libc::c_int = 1 << 20;
+
 /// Bytes that training holds at its peak, with Adam's two moments, in f32 but for what is named:
 ///
 /// - weights: 4 bytes each, or 2 where they are frozen and a tier of bf16 reads them; trained weights 12 more
@@ -19,18 +47,18 @@ pub use crate::lora::adapter_weights;
 ///   for an adapter's dropout
 /// - the head's piece: up to 256 rows of logits and five of `width`
 /// - attention: three blocks of 64 × `max_len` for each of up to 16 threads; the angles of rotated positions
+/// - the rows' tokens, 5 bytes each
 /// - 24 MiB for the process and packing buffers
 ///
-/// `batch_tokens` is the number of tokens of one micro-batch. An estimate: the tests hold it within a quarter
-/// of what the buffers add up to. A configuration that makes no model takes nothing.
+/// An estimate: the tests hold it within a quarter of what the buffers add up to, and within 5 % of the peak of a job's
+/// process (`tests/memory.rs`). A configuration that makes no model takes nothing.
 pub fn training_memory_bytes(
     tier: Tier,
     config: &ModelConfig,
     lora: Option<&LoraConfig>,
-    batch_tokens: usize,
-    max_len: usize,
-    recompute: bool,
+    load: TrainingLoad,
 ) -> u64 {
+    let TrainingLoad { batch_tokens, max_len, data_tokens, recompute } = load;
     let Ok(a) = config.architecture() else { return 0 };
     let (d, f, v) = (a.width, a.inner, a.vocab);
     let (layout, wanted) = plan(config);
@@ -67,7 +95,9 @@ pub fn training_memory_bytes(
     let attention = 16 * 3 * 64 * max_len;
     let angles = a.rotary.map_or(0, |rotary| 2 * rotary.frequencies.len() * max_len);
     let values = batch_tokens * once + head + attention + angles;
-    (weight_bytes + trained_bytes + batch_tokens * kept_bytes + 4 * values) as u64 + (24 << 20)
+    (weight_bytes + trained_bytes + batch_tokens * kept_bytes + 4 * values) as u64
+        + 5 * data_tokens
+        + (24 << 20)
 }
 
 /// Bytes that folding an adapter into its base holds at its peak: all weights in f32, after training's own memory was
@@ -126,8 +156,8 @@ mod tests {
                 let held = trainer.held_bytes() as f64;
                 // What is not buffers of the trainer: packing, attention scratch, the process.
                 let fixed = ((24 << 20) + 4 * 16 * 3 * 64 * 256) as f64;
-                let estimate =
-                    training_memory_bytes(tier, config, lora.as_ref(), tokens, 256, recompute) as f64 - fixed;
+                let load = TrainingLoad { batch_tokens: tokens, max_len: 256, data_tokens: 0, recompute };
+                let estimate = training_memory_bytes(tier, config, lora.as_ref(), load) as f64 - fixed;
                 assert!(estimate >= held && estimate < 1.25 * held, "{estimate} {held} {lora:?}");
             }
         }

@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::kernels::tier::{self, Tier};
+use crate::memory;
 pub use clock::{Clock, SystemClock};
 pub use error::JobError;
 pub use layout::JobDirectory;
@@ -96,6 +97,7 @@ pub fn run(directory: &Path, surroundings: Surroundings<'_>) -> Result<Summary, 
 
 /// The process of a job: runs it, prints to stdout, leaves `output/failure` on failure.
 pub fn main(directory: &Path) -> ExitCode {
+    memory::give_back_what_is_freed();
     let stop = Arc::new(AtomicBool::new(false));
     // Without the handler the process still works; it then loses what came after the last checkpoint.
     let handler = signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&stop));

@@ -17,7 +17,7 @@ use llm_tuner_engine::{
     data::rows::Kind,
     hyperparameters::{Hyperparameters, TrainingLength},
     kernels::tier::Tier,
-    memory::{adapter_weights, merging_memory_bytes, training_memory_bytes},
+    memory::{TrainingLoad, adapter_weights, merging_memory_bytes, training_memory_bytes},
 };
 
 /// More rows cut than this share are doubtful.
@@ -71,7 +71,8 @@ impl Load {
         let tokens = (counted as f64 * counts.factor() * (1.0 - share)).round() as u64;
         let rows = (counts.rows as f64 * (1.0 - share)).round().max(1.0) as u64;
         let cut = counts.lengths.iter().filter(|length| u64::from(**length) > max_length).count();
-        let longest = counts.lengths.iter().map(total).max().unwrap_or(0).min(max_length);
+        let longest = if text { tokens } else { counts.lengths.iter().map(total).max().unwrap_or(0) };
+        let longest = longest.min(max_length);
         Self {
             rows,
             // Plain text is one stream, cut into windows.
@@ -104,14 +105,14 @@ pub(super) fn reckon(
 
     let lora = settings.lora.as_ref().map(|lora| lora.on(&config));
     let batch_tokens = u64::from(settings.batch_size) * longest.max(1);
-    let memory_bytes = training_memory_bytes(
-        Tier::chosen(),
-        &config,
-        lora.as_ref(),
-        batch_tokens as usize,
-        longest as usize,
-        settings.gradient_checkpointing,
-    );
+    let load = TrainingLoad {
+        batch_tokens: batch_tokens as usize,
+        max_len: longest as usize,
+        // The rows held back are held too.
+        data_tokens: (tokens_per_epoch as f64 / (1.0 - share)) as u64,
+        recompute: settings.gradient_checkpointing,
+    };
+    let memory_bytes = training_memory_bytes(Tier::chosen(), &config, lora.as_ref(), load);
     let parameters = config.parameter_count() as u64;
     let trainable_parameters = lora.as_ref().map_or(parameters, |lora| adapter_weights(&config, lora) as u64);
     let memory_bytes = match &lora {

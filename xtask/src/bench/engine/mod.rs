@@ -112,11 +112,11 @@ fn measure_group(
 ) -> Result<(Group, bool)> {
     let heading = format!("{}: {}", shape.about, mode.about(shape));
     eprintln!("\n── {} {}: {heading}", shape.name, mode.name());
-    let runners: Vec<Runner> =
-        options.tiers.iter().cloned().map(Runner::Engine).chain(peers(options, mode)).collect();
+    let runners: Vec<Runner> = engines(options, mode).chain(peers(options, mode)).collect();
     let model = model_directory(workspace, shape)?;
-    let with_weights = (mode == Mode::Generate && runners.len() > options.tiers.len())
-        .then(|| runners::with_weights(workspace, programs, &model));
+    let with_weights = (mode == Mode::Generate
+        && runners.iter().any(|runner| matches!(runner, Runner::Peer(_))))
+    .then(|| runners::with_weights(workspace, programs, &model));
     let programs = with_weights.as_ref().unwrap_or(programs);
     let (steps, threads) = (options.steps, options.threads);
     let task = Task { workspace, shape, mode, model: &model, steps, threads };
@@ -169,6 +169,13 @@ fn measure_group(
     ))
 }
 
+/// As it trains unless told, and as it trains in the least memory.
+fn engines(options: &Options, mode: Mode) -> impl Iterator<Item = Runner> {
+    let ways: &[bool] = if mode == Mode::Generate { &[false] } else { &[false, true] };
+    let of = |tier: &String, &checkpointing: &bool| Runner::Engine { tier: tier.clone(), checkpointing };
+    options.tiers.iter().flat_map(move |tier| ways.iter().map(move |way| of(tier, way)))
+}
+
 fn peers(options: &Options, mode: Mode) -> impl Iterator<Item = Runner> {
     let peers = PEERS.iter().filter(move |peer| peer.generates == (mode == Mode::Generate));
     peers.filter(|peer| options.peers.contains(&peer.id)).map(|peer| Runner::Peer(peer.id))
@@ -178,7 +185,7 @@ fn empty_row(runner: &Runner) -> Row {
     Row {
         id: runner.id(),
         title: runner.title(),
-        engine: matches!(runner, Runner::Engine(_)),
+        engine: matches!(runner, Runner::Engine { .. }),
         tokens: 0,
         samples: Vec::new(),
         missing: None,

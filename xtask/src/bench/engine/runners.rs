@@ -95,8 +95,8 @@ pub struct Programs {
 
 #[derive(Debug, Clone)]
 pub enum Runner {
-    /// With this choice of kernels.
-    Engine(String),
+    /// With this choice of kernels, and with gradient checkpointing or without.
+    Engine { tier: String, checkpointing: bool },
     /// By its id.
     Peer(&'static str),
 }
@@ -115,8 +115,11 @@ pub struct Task<'t> {
 impl Runner {
     pub fn title(&self) -> String {
         match self {
-            Self::Engine(tier) if tier == "auto" => "the engine".into(),
-            Self::Engine(tier) => format!("the engine, {tier}"),
+            Self::Engine { tier, checkpointing } => {
+                let tier = if tier == "auto" { String::new() } else { format!(", {tier}") };
+                let how = if *checkpointing { ", gradient checkpointing" } else { "" };
+                format!("the engine{tier}{how}")
+            }
             Self::Peer(id) => {
                 let peer = PEERS.iter().find(|peer| peer.id == *id);
                 peer.map_or(*id, |peer| peer.title).to_owned()
@@ -126,7 +129,8 @@ impl Runner {
 
     pub fn id(&self) -> String {
         match self {
-            Self::Engine(tier) => format!("engine-{tier}"),
+            Self::Engine { tier, checkpointing: false } => format!("engine-{tier}"),
+            Self::Engine { tier, checkpointing: true } => format!("engine-{tier}-checkpointing"),
             Self::Peer(id) => (*id).to_owned(),
         }
     }
@@ -154,10 +158,10 @@ impl Runner {
         let of = |program: &Result<PathBuf, String>| program.clone().map_err(anyhow::Error::msg);
         let mut command;
         match self {
-            Self::Engine(tier) => {
+            Self::Engine { tier, checkpointing } => {
                 command = Command::new(&programs.engine);
                 command.arg(shape.config(task.workspace)).arg(mode.name());
-                command.args(work).arg(shape.lora.join(","));
+                command.args(work).arg(shape.lora.join(",")).args(checkpointing.then_some("recompute"));
                 if tier != "auto" {
                     command.env(TIER, tier);
                 }

@@ -140,7 +140,8 @@ impl TokenSet {
                 let start = index * self.max_length;
                 start..(start + self.max_length).min(self.ids.len() - 1)
             }
-            _ => self.starts[index]..(self.starts[index + 1] - 1).max(self.starts[index]),
+            // A chat template may write nothing at all.
+            _ => self.starts[index]..self.starts[index + 1].saturating_sub(1).max(self.starts[index]),
         }
     }
 

@@ -88,6 +88,12 @@ pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
         .collect()
 }
 
+/// The file that describes the weights: the one that holds them, or the index of the shards.
+pub fn weights_file(directory: &Path) -> PathBuf {
+    let single = directory.join(SINGLE);
+    if single.is_file() { single } else { directory.join(INDEX) }
+}
+
 /// Reads all weights, in the engine's names.
 pub fn read_tensors(directory: &Path, config: &ModelConfig) -> Result<TensorMap, FileError> {
     let mut tensors = TensorMap::new();

@@ -66,8 +66,8 @@ pub enum TokenizerError {
     Mismatch { tokenizer: usize, model: usize, largest: u32 },
     #[error("the tokenizer could not be trained on the data: {message}")]
     Training { message: String },
-    #[error("text could not be turned into tokens: {message}")]
-    Encoding { message: String },
+    #[error("{}: text could not be turned into tokens: {}", path.display(), short(message))]
+    Encoding { path: PathBuf, message: String },
 }
 
 impl NextStep for TokenizerError {
@@ -78,8 +78,13 @@ impl NextStep for TokenizerError {
             Self::Mismatch { .. } => {
                 "Use the tokenizer that the base model was trained with, from the same directory.".into()
             }
-            Self::Training { .. } | Self::Encoding { .. } => {
+            Self::Training { .. } => {
                 "Check the data for unusual characters; if they are fine, report this as an error.".into()
+            }
+            Self::Encoding { .. } => {
+                "Copy the tokenizer files of the base model again; if they are whole, check the \
+                                      text for unusual characters."
+                    .into()
             }
         }
     }
@@ -231,14 +236,14 @@ impl Tokenizer {
     /// Tokens of a text; `<|endoftext|>` in it is text like any other.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let encoding = guarded(|| self.inner.encode_fast(text, false));
-        let encoding = encoding.map_err(|error| TokenizerError::Encoding { message: error.to_string() })?;
+        let encoding = encoding.map_err(|error| self.failed(&error))?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// Tokens of what a chat template wrote, each with its place in the text: special tokens are tokens where the
     /// template wrote them, and text where a person did.
     pub fn encode_written(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, TokenizerError> {
-        self.special_tokens()?.encode(text)
+        self.special_tokens()?.encode(text).map_err(|error| self.failed(&error))
     }
 
     /// The special tokens that a chat template may write.
@@ -250,9 +255,17 @@ impl Tokenizer {
         if let Some(special) = self.written.get() {
             return Ok(special);
         }
-        let special = SpecialTokens::new(&self.inner)
-            .map_err(|error| TokenizerError::Encoding { message: error.to_string() })?;
+        let special = SpecialTokens::new(&self.inner).map_err(|error| self.failed(&error))?;
         Ok(self.written.get_or_init(|| Arc::new(special)))
+    }
+
+    fn failed(&self, error: &tokenizers::Error) -> TokenizerError {
+        let source = self.source.as_deref().unwrap_or(Path::new(""));
+        let path = match TokenizerFiles::find(source) {
+            Ok(TokenizerFiles::Parts { vocab, .. }) => vocab,
+            _ => source.join("tokenizer.json"),
+        };
+        TokenizerError::Encoding { path, message: error.to_string() }
     }
 
     /// The token of this name.
@@ -262,8 +275,7 @@ impl Tokenizer {
 
     /// Text of tokens, without special ones. Incomplete UTF-8 becomes U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
-        guarded(|| self.inner.decode(ids, true))
-            .map_err(|error| TokenizerError::Encoding { message: error.to_string() })
+        guarded(|| self.inner.decode(ids, true)).map_err(|error| self.failed(&error))
     }
 
     /// One token as text, special ones included; for showing, not for joining.

@@ -80,8 +80,8 @@ pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
                 return Ok(path);
             }
             Err(FileError::Missing {
-                path: directory.to_path_buf(),
-                expected: format!("{name}, which {INDEX} names,"),
+                path: index.clone(),
+                expected: format!("{name}, which it names,"),
                 advice: "Copy all shards of the model.".into(),
             })
         })

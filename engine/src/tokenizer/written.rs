@@ -11,7 +11,6 @@ use std::ops::Range;
 
 use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer as Inner};
 
-use super::TokenizerError;
 use super::guard::guarded;
 
 /// Breaks the name of a special token up in what a person typed.
@@ -133,7 +132,7 @@ impl SpecialTokens {
     }
 
     /// Tokens, each with its place in the text.
-    pub fn encode(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, TokenizerError> {
+    pub fn encode(&self, text: &str) -> tokenizers::Result<Vec<(u32, Range<usize>)>> {
         let mut given = String::with_capacity(text.len());
         // From a place in what the tokenizer is given, text goes on from a place in `text`.
         let mut seams = vec![(0, 0)];
@@ -159,8 +158,7 @@ impl SpecialTokens {
             let (given, at) = seams[seam];
             at + (offset - given)
         };
-        let encoding = guarded(|| self.inner.encode(given.as_str(), false))
-            .map_err(|error| TokenizerError::Encoding { message: error.to_string() })?;
+        let encoding = guarded(|| self.inner.encode(given.as_str(), false))?;
         let tokens = encoding.get_ids().iter().zip(encoding.get_offsets());
         Ok(tokens
             .map(|(id, (start, end))| match self.ids.get(id) {

@@ -2,6 +2,7 @@
 //! elsewhere, and must neither run for ever nor write without end.
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::civil::Date;
 use minijinja::value::{Kwargs, Serde, Value, ValueKind};
@@ -38,16 +39,23 @@ impl Jinja {
             };
             environment.add_function("strftime_now", now);
         }
-        environment.add_template_owned(NAME, without_generation(source))?;
+        guarded(|| environment.add_template_owned(NAME, without_generation(source)))?;
         Ok(Self(environment))
     }
 
     pub fn render(&self, context: impl Serialize) -> Result<String, Error> {
         let mut text = Bounded(Vec::new());
         let template = self.0.get_template(NAME)?;
-        template.render_captured_to(Value::from(Serde(context)), &mut text)?;
+        guarded(|| template.render_captured_to(Value::from(Serde(context)), &mut text).map(drop))?;
         String::from_utf8(text.0).map_err(|_| Error::new(ErrorKind::BadEscape, "it wrote broken UTF-8"))
     }
+}
+
+/// Does the work; where minijinja panics, which it does on some numbers (`x[::-9223372036854775808]`), that is an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let gave_up = || Error::new(ErrorKind::InvalidOperation, "the template library gave up on it");
+    // What a panic may leave half done, the environment or the text, is dropped with the error.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(gave_up()))
 }
 
 /// Takes in no more than [`LONGEST`].
@@ -186,7 +194,7 @@ fn without_generation(source: &str) -> String {
     while let Some(start) = rest.find("{%") {
         let (before, tag) = rest.split_at(start);
         text.push_str(before);
-        let Some(end) = tag.find("%}") else {
+        let Some(end) = tag[2..].find("%}").map(|end| end + 2) else {
             rest = tag;
             break;
         };
@@ -244,6 +252,10 @@ mod tests {
     fn nothing_goes_on_for_ever() {
         let endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}";
         assert_eq!(render(endless).unwrap_err().kind(), ErrorKind::OutOfFuel);
+        for odd in ["{%}", "{%", "{% %}%}", "{%-%}{% generation"] {
+            let _ = render(odd);
+        }
+        assert!(render("{{ [1, 2][::-9223372036854775808] }}").is_err() || !cfg!(debug_assertions));
         let recursive = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
         assert!(render(recursive).is_err());
         let long = "{% for i in range(99999) %}{{ 'x' * 9999 }}{% endfor %}";

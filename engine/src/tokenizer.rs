@@ -187,7 +187,7 @@ impl Tokenizer {
     /// Loads `tokenizer.json`, or `vocab.json` with `merges.txt`, from a model directory.
     pub fn load(directory: &Path) -> Result<Self, TokenizerError> {
         let (path, inner) = match TokenizerFiles::find(directory)? {
-            TokenizerFiles::Whole(path) => (path.clone(), guarded(|| Inner::from_file(&path))),
+            TokenizerFiles::Whole(path) => (path.clone(), guard::read(&path)),
             TokenizerFiles::Parts { vocab, merges } => {
                 let bpe = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy());
                 (vocab, guarded(|| bpe.build()).map(byte_level))
@@ -205,7 +205,7 @@ impl Tokenizer {
 
     /// Loads a `tokenizer.json` that [`Tokenizer::save_json`] wrote.
     pub fn load_json(path: &Path) -> Result<Self, TokenizerError> {
-        let inner = guarded(|| Inner::from_file(path)).map_err(|error| TokenizerError::Invalid {
+        let inner = guard::read(path).map_err(|error| TokenizerError::Invalid {
             path: path.to_path_buf(),
             message: error.to_string(),
         })?;

@@ -4,10 +4,6 @@
 mod support;
 
 use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
-use llm_tuner_engine::data::rows::Kind;
-use llm_tuner_engine::data::template::Template;
-use llm_tuner_engine::files::safetensors;
-use llm_tuner_engine::model::Model;
 use llm_tuner_engine::tensor::{Tensor, TensorMap};
 use llm_tuner_engine::tokenizer::Tokenizer;
 use support::jobs::Job;
@@ -35,16 +31,7 @@ fn llama() -> LlamaConfig {
 
 fn with_base_of(config: ModelConfig, settings: &[(&str, &str)], spoil: impl FnOnce(&mut TensorMap)) -> Job {
     let job = Job::new(settings);
-    let directory = job.path("input/data/model");
-    std::fs::create_dir_all(&directory).unwrap();
-    let tokenizer = Tokenizer::train(["double the number, twice is"].iter(), 257).unwrap();
-    tokenizer.save(&directory, &Template::for_kind(Kind::Text), 64).unwrap();
-    let model = Model::init(config.clone(), 1).unwrap();
-    let tensors = model.tensors().map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() }));
-    let mut tensors: TensorMap = tensors.collect();
-    spoil(&mut tensors);
-    safetensors::write(&directory.join("model.safetensors"), safetensors::entries(&tensors)).unwrap();
-    std::fs::write(directory.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
+    job.base(config, spoil);
     job
 }
 

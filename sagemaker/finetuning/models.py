@@ -92,7 +92,7 @@ def find_base(channel: Path | None, settings: Settings) -> Base:
 
 def load(base: Base, settings: Settings) -> torch.nn.Module:
     """The model as it is trained: all weights, or an adapter over frozen ones."""
-    for name in DROPOUTS:
+    for name in DROPOUTS if settings.dropout is not None else ():
         if isinstance(getattr(base.config, name, None), float):
             setattr(base.config, name, settings.dropout)
     kind = AutoModelForSeq2SeqLM if base.seq2seq else AutoModelForCausalLM

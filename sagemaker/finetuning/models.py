@@ -183,7 +183,7 @@ def save(
         model = model.merge_and_unload()
     model.config.use_cache = True
     model.save_pretrained(directory)
-    own_template = kind == "chat" and bool(base.tokenizer.chat_template) and not base.seq2seq
+    own_template = template.own(kind, base.tokenizer) and not base.seq2seq
     if kind == "chat" and not base.tokenizer.chat_template:
         base.tokenizer.chat_template = template.CHAT_TEMPLATE
     base.tokenizer.save_pretrained(directory)

@@ -40,7 +40,7 @@ pub enum ChatTemplateError {
     File(#[from] FileError),
     #[error("{}: the chat template is not valid: {}", path.display(), short(message))]
     Invalid { path: PathBuf, message: String },
-    #[error("{}: the chat template takes too long: it was stopped after ten million steps, or 64 MiB of text", path.display())]
+    #[error("{}: the chat template takes too long: it was stopped after a million steps, or 64 MiB of text", path.display())]
     Endless { path: PathBuf },
     /// What it raises itself, or a field that it misses.
     #[error(

@@ -2,15 +2,20 @@
 //! elsewhere, and must neither run for ever nor write without end.
 
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::civil::Date;
 use minijinja::value::{Kwargs, Serde, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, escape_formatter};
 use serde::Serialize;
 
-/// Instructions that one rendering may take, about a second; a conversation of a thousand turns takes some 50,000.
-const FUEL: u64 = 10_000_000;
+/// Instructions that one rendering may take, about a tenth of a second; a conversation of a thousand turns takes some
+/// 50,000.
+const FUEL: u64 = 1_000_000;
+/// Bytes of a template; published ones have up to 20,000.
+const LONGEST_SOURCE: usize = 64 << 10;
+/// Memory is taken only for what is used of it. Enough for a template of one operator after another, and for a list in
+/// a list for each few instructions.
+const STACK: usize = 512 << 20;
 /// Bytes that one rendering may write.
 const LONGEST: usize = 64 << 20;
 const NAME: &str = "chat_template";
@@ -21,6 +26,10 @@ pub struct Jinja(Environment<'static>);
 impl Jinja {
     /// `date` is what `strftime_now` formats, at midnight; without one there is no such function.
     pub fn new(source: &str, date: Option<Date>) -> Result<Self, Error> {
+        if source.len() > LONGEST_SOURCE {
+            let why = format!("it is {} bytes long, and at most {LONGEST_SOURCE} are read", source.len());
+            return Err(Error::new(ErrorKind::SyntaxError, why));
+        }
         let mut environment = Environment::new();
         environment.set_syntax(
             minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?,
@@ -29,6 +38,8 @@ impl Jinja {
         environment.set_formatter(as_python);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(FUEL));
+        // An error would take the template's values along, out of the thread with the large stack.
+        environment.set_debug(false);
         environment.add_filter("tojson", to_json);
         environment.add_function("raise_exception", raise_exception);
         if let Some(date) = date {
@@ -39,23 +50,32 @@ impl Jinja {
             };
             environment.add_function("strftime_now", now);
         }
-        guarded(|| environment.add_template_owned(NAME, without_generation(source)))?;
+        apart(|| environment.add_template_owned(NAME, without_generation(source)))?;
         Ok(Self(environment))
     }
 
     pub fn render(&self, context: impl Serialize) -> Result<String, Error> {
-        let mut text = Bounded(Vec::new());
         let template = self.0.get_template(NAME)?;
-        guarded(|| template.render_captured_to(Value::from(Serde(context)), &mut text).map(drop))?;
-        String::from_utf8(text.0).map_err(|_| Error::new(ErrorKind::BadEscape, "it wrote broken UTF-8"))
+        let context = Value::from(Serde(context));
+        let text = apart(|| {
+            let mut text = Bounded(Vec::new());
+            template.render_captured_to(context, &mut text)?;
+            Ok(text.0)
+        })?;
+        String::from_utf8(text).map_err(|_| Error::new(ErrorKind::BadEscape, "it wrote broken UTF-8"))
     }
 }
 
-/// Does the work; where minijinja panics, which it does on some numbers (`x[::-9223372036854775808]`), that is an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    let gave_up = || Error::new(ErrorKind::InvalidOperation, "the template library gave up on it");
-    // What a panic may leave half done, the environment or the text, is dropped with the error.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(gave_up()))
+/// Does the work on a thread with a stack that it cannot use up: minijinja goes through what stands or lies within
+/// something else by recursion, and a stack that is full ends the process. Where it panics, which it does on some
+/// numbers (`x[::-9223372036854775808]`), that is an error.
+fn apart<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    let failed = |why: String| Error::new(ErrorKind::InvalidOperation, why);
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| failed(format!("no thread for it: {error}")))?;
+        thread.join().unwrap_or_else(|_| Err(failed("the template library gave up on it".into())))
+    })
 }
 
 /// Takes in no more than [`LONGEST`].
@@ -113,6 +133,9 @@ struct Layout {
 impl Layout {
     fn write(&self, value: &Value, depth: usize, text: &mut String) -> Result<(), Error> {
         let not_json = |why: String| Error::new(ErrorKind::BadSerialization, why);
+        if text.len() > LONGEST {
+            return Err(ErrorKind::WriteFailure.into());
+        }
         let mut comma = match &self.separators {
             Some(separators) => separators.first().cloned().unwrap_or_default(),
             None if self.indent.is_some() => ",".to_owned(),
@@ -256,6 +279,21 @@ mod tests {
             let _ = render(odd);
         }
         assert!(render("{{ [1, 2][::-9223372036854775808] }}").is_err() || !cfg!(debug_assertions));
+        for part in ["-", "not ", "~1", "[0]", "|string", "(", "{% elif a %}", "{% if a %}"] {
+            let times = LONGEST_SOURCE / part.len() - 10;
+            let _ = render(&format!("{{% if a %}}{}{{% endif %}}", part.repeat(times)));
+            let _ = render(&format!("{{{{ {}1 }}}}", part.repeat(times)));
+            let _ = render(&format!("{{{{ 1{} }}}}", part.repeat(times)));
+        }
+        assert!(render(&" ".repeat(LONGEST_SOURCE + 1)).is_err());
+        let doubled = "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | tojson }}";
+        assert!(render(&format!("{{% set ns = namespace(x=1) %}}{doubled}")).is_err());
+        let nested =
+            "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}";
+        assert_eq!(render(nested).unwrap(), "");
+        let nested = "{% for j in range(99) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}{% endfor %}";
+        let nested = format!("{{% set ns = namespace(x=[]) %}}{nested}");
+        assert_eq!(render(&nested).unwrap_err().kind(), ErrorKind::OutOfFuel);
         let recursive = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
         assert!(render(recursive).is_err());
         let long = "{% for i in range(99999) %}{{ 'x' * 9999 }}{% endfor %}";

@@ -109,6 +109,14 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_a_megabyte_is_cut() {
+        let error = FileError::field(Path::new("config.json"), "é".repeat(1 << 20), "x".repeat(1 << 20));
+        let text = error.to_string();
+        assert!(text.starts_with("config.json: field \"éé") && text.ends_with("x…"), "{}", text.len());
+        assert!(text.chars().count() < 1000);
+    }
+
+    #[test]
     fn json_errors_keep_their_place() {
         let source = serde_json::from_str::<serde_json::Value>("{\n  oops }").unwrap_err();
         let error = FileError::json(Path::new("config.json"), &source);

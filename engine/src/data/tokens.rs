@@ -260,6 +260,13 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_which_a_template_writes_nothing_are_passed_over() {
+        let set = rows_of(&[0, 3, 0], 8);
+        assert_eq!((set.sequences(), set.predicted()), (3, 2));
+        assert_eq!(set.batch(0..3).lengths, [2]);
+    }
+
+    #[test]
     fn every_token_of_a_text_is_predicted_once() {
         let mut set = TokenSet::new(Kind::Text, 4);
         set.push(&[9], &[false]);

@@ -58,6 +58,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_crate_gives_up_on_is_an_error() {
+        let of = |normalizer: &str, decoder: &str| {
+            let text = format!(
+                r#"{{"normalizer":{normalizer},"decoder":{decoder},"model":{{"type":"BPE","vocab":{{"a":0}},"merges":[]}}}}"#
+            );
+            Inner::from_bytes(text).unwrap()
+        };
+        let empty = of(r#"{"type":"Precompiled","precompiled_charsmap":"AAAAAA=="}"#, "null");
+        assert!(guarded(|| empty.encode("a", false)).is_err());
+        let strip = of("null", r#"{"type":"Strip","content":"a","start":0,"stop":9}"#);
+        assert!(guarded(|| strip.decode(&[0], false)).is_err() || !cfg!(debug_assertions));
+    }
+
+    #[test]
     fn a_table_that_claims_more_than_follows_is_refused() {
         let of = |table: &str| {
             refuse_false_tables(&serde_json::json!({"type": "Sequence", "normalizers": [

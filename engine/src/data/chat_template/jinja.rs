@@ -2,6 +2,7 @@
 //! elsewhere, and must neither run for ever nor write without end.
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::civil::Date;
 use minijinja::value::{Kwargs, Serde, Value, ValueKind};
@@ -11,6 +12,8 @@ use serde::Serialize;
 /// Instructions that one rendering may take, about a tenth of a second; a conversation of a thousand turns takes some
 /// 50,000.
 const FUEL: u64 = 1_000_000;
+/// And so few that what they put within each other is gone through on any stack: forty turns.
+const LITTLE_FUEL: u64 = 2_000;
 /// Bytes of a template; published ones have up to 20,000.
 const LONGEST_SOURCE: usize = 64 << 10;
 /// Memory is taken only for what is used of it. Enough for a template of one operator after another, and for a list in
@@ -21,7 +24,11 @@ const LONGEST: usize = 64 << 20;
 const NAME: &str = "chat_template";
 
 /// A template, ready to be rendered.
-pub struct Jinja(Environment<'static>);
+pub struct Jinja {
+    whole: Environment<'static>,
+    /// The same with [`LITTLE_FUEL`].
+    quick: Environment<'static>,
+}
 
 impl Jinja {
     /// `date` is what `strftime_now` formats, at midnight; without one there is no such function.
@@ -51,30 +58,46 @@ impl Jinja {
             environment.add_function("strftime_now", now);
         }
         apart(|| environment.add_template_owned(NAME, without_generation(source)))?;
-        Ok(Self(environment))
+        let mut quick = environment.clone();
+        quick.set_fuel(Some(LITTLE_FUEL));
+        Ok(Self { whole: environment, quick })
     }
 
     pub fn render(&self, context: impl Serialize) -> Result<String, Error> {
-        let template = self.0.get_template(NAME)?;
         let context = Value::from(Serde(context));
-        let text = apart(|| {
-            let mut text = Bounded(Vec::new());
-            template.render_captured_to(context, &mut text)?;
-            Ok(text.0)
-        })?;
-        String::from_utf8(text).map_err(|_| Error::new(ErrorKind::BadEscape, "it wrote broken UTF-8"))
+        // Most conversations are short, and a thread takes as long as rendering one.
+        let text = match caught(|| write(&self.quick, context.clone())) {
+            Err(error) if error.kind() == ErrorKind::OutOfFuel => apart(|| write(&self.whole, context)),
+            text => text,
+        };
+        String::from_utf8(text?).map_err(|_| Error::new(ErrorKind::BadEscape, "it wrote broken UTF-8"))
     }
 }
 
+fn write(environment: &Environment<'static>, context: Value) -> Result<Vec<u8>, Error> {
+    let mut text = Bounded(Vec::new());
+    environment.get_template(NAME)?.render_captured_to(context, &mut text)?;
+    Ok(text.0)
+}
+
+/// Does the work. Where minijinja panics, which it does on some numbers (`x[::-9223372036854775808]`), that is an error.
+fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // What a panic may leave half done is dropped with it.
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(failed("the template library gave up on it".into())))
+}
+
+fn failed(why: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, why)
+}
+
 /// Does the work on a thread with a stack that it cannot use up: minijinja goes through what stands or lies within
-/// something else by recursion, and a stack that is full ends the process. Where it panics, which it does on some
-/// numbers (`x[::-9223372036854775808]`), that is an error.
+/// something else by recursion, and a stack that is full ends the process.
 fn apart<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-    let failed = |why: String| Error::new(ErrorKind::InvalidOperation, why);
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || caught(work));
         let thread = thread.map_err(|error| failed(format!("no thread for it: {error}")))?;
-        thread.join().unwrap_or_else(|_| Err(failed("the template library gave up on it".into())))
+        thread.join().unwrap_or_else(|_| Err(failed("its thread was lost".into())))
     })
 }
 
@@ -279,24 +302,42 @@ mod tests {
             let _ = render(odd);
         }
         assert!(render("{{ [1, 2][::-9223372036854775808] }}").is_err() || !cfg!(debug_assertions));
+        assert!(render(&" ".repeat(LONGEST_SOURCE + 1)).is_err());
+        let doubled = "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | tojson }}";
+        assert!(render(&format!("{{% set ns = namespace(x=1) %}}{doubled}")).is_err());
+        let recursive = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
+        assert!(render(recursive).is_err());
+        let long = "{% for i in range(99999) %}{{ 'x' * 9999 }}{% endfor %}";
+        assert!(render(long).is_err());
+    }
+    #[test]
+    fn no_stack_is_used_up() {
         for part in ["-", "not ", "~1", "[0]", "|string", "(", "{% elif a %}", "{% if a %}"] {
             let times = LONGEST_SOURCE / part.len() - 10;
             let _ = render(&format!("{{% if a %}}{}{{% endif %}}", part.repeat(times)));
             let _ = render(&format!("{{{{ {}1 }}}}", part.repeat(times)));
             let _ = render(&format!("{{{{ 1{} }}}}", part.repeat(times)));
         }
-        assert!(render(&" ".repeat(LONGEST_SOURCE + 1)).is_err());
-        let doubled = "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | tojson }}";
-        assert!(render(&format!("{{% set ns = namespace(x=1) %}}{doubled}")).is_err());
         let nested =
             "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}";
         assert_eq!(render(nested).unwrap(), "");
+        for used in [
+            "ns.x",
+            "ns.x | tojson",
+            "ns.x == [[ns.x]]",
+            "ns.x | string | length",
+            "{'a': 1}[ns.x]",
+            "ns.x < [ns.x]",
+        ] {
+            // Within the few steps of the first attempt, just beyond them, and far beyond.
+            for times in [200, 290, 320, 390, 4_000] {
+                let build =
+                    format!("{{% for i in range({times}) %}}{{% set ns.x = [[[[ns.x]]]] %}}{{% endfor %}}");
+                let _ = render(&format!("{{% set ns = namespace(x=[]) %}}{build}{{{{ {used} }}}}"));
+            }
+        }
         let nested = "{% for j in range(99) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}{% endfor %}";
         let nested = format!("{{% set ns = namespace(x=[]) %}}{nested}");
         assert_eq!(render(&nested).unwrap_err().kind(), ErrorKind::OutOfFuel);
-        let recursive = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
-        assert!(render(recursive).is_err());
-        let long = "{% for i in range(99999) %}{{ 'x' * 9999 }}{% endfor %}";
-        assert!(render(long).is_err());
     }
 }

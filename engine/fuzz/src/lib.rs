@@ -1,8 +1,12 @@
 //! What the targets share: the crate's own test of the same name, where `targets` says what must hold.
 #![allow(clippy::unwrap_used, reason = "a target fails by a panic")]
 
+#[path = "../../tests/fuzz/checks.rs"]
+pub mod checks;
 #[path = "../../tests/fuzz/good.rs"]
 pub mod good;
+#[path = "../../tests/fuzz/seeds.rs"]
+pub mod seeds;
 #[path = "../../tests/fuzz/spoil.rs"]
 pub mod spoil;
 #[path = "../../tests/fuzz/targets.rs"]

@@ -5,8 +5,10 @@
 //! in a bounded number of ways, the same in each run. `PROPTEST_CASES=100000` tries as many, each time others.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
+mod checks;
 mod good;
 mod memory;
+mod seeds;
 mod spoil;
 mod targets;
 

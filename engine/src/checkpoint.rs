@@ -142,8 +142,8 @@ pub fn save(
 /// When the newest whole one belongs to another run: going on would mix two runs, and beginning anew would lose
 /// one.
 pub fn newest(root: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoint>, CheckpointError> {
-    for (_, directory) in list(root)?.into_iter().rev() {
-        let Some(manifest) = whole(&directory) else { continue };
+    for (step, directory) in list(root)?.into_iter().rev() {
+        let Some(manifest) = whole(step, &directory) else { continue };
         let Fingerprint { settings, data, base } = &manifest.fingerprint;
         let checks = [
             ("settings", *settings == fingerprint.settings),
@@ -160,14 +160,14 @@ pub fn newest(root: &Path, fingerprint: &Fingerprint) -> Result<Option<Checkpoin
 
 /// The step of the newest whole checkpoint, whichever run it belongs to.
 pub fn newest_step(root: &Path) -> Result<Option<u64>, FileError> {
-    let whole = |(step, directory): (u64, PathBuf)| whole(&directory).map(|_| step);
+    let whole = |(step, directory): (u64, PathBuf)| whole(step, &directory).map(|_| step);
     Ok(list(root)?.into_iter().rev().find_map(whole))
 }
 
 /// The checkpoint of a step, if it is there and whole.
 pub fn at_step(root: &Path, step: u64) -> Option<Checkpoint> {
     let directory = root.join(name(step));
-    let manifest = whole(&directory)?;
+    let manifest = whole(step, &directory)?;
     Some(Checkpoint { directory, progress: manifest.progress })
 }
 
@@ -221,13 +221,19 @@ fn prune(root: &Path, progress: &Progress) -> Result<(), FileError> {
     Ok(())
 }
 
-/// The manifest, if every file is as it says.
-fn whole(directory: &Path) -> Option<Manifest> {
+/// The manifest, if it is that of this step, and every file is there and as it says.
+fn whole(step: u64, directory: &Path) -> Option<Manifest> {
     let manifest: Manifest = read_json(&directory.join(MANIFEST)).ok()?;
-    let intact = manifest
-        .files
-        .iter()
-        .all(|(name, expected)| entry(&directory.join(name)).is_ok_and(|e| e == *expected));
+    let Manifest { files, progress, .. } = &manifest;
+    // A name that is none of ours could lead anywhere, and to what never ends.
+    let ours = files.keys().all(|name| [WEIGHTS, STATE, TOKENIZER].contains(&name.as_str()));
+    let complete = [WEIGHTS, STATE].iter().all(|name| files.contains_key(*name));
+    let as_said = |(name, expected): (&String, &Entry)| {
+        let path = directory.join(name);
+        path.metadata().is_ok_and(|found| found.is_file() && found.len() == expected.bytes)
+            && entry(&path).is_ok_and(|found| found == *expected)
+    };
+    let intact = progress.step == step && ours && complete && files.iter().all(as_said);
     intact.then_some(manifest)
 }
 

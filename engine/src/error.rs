@@ -3,7 +3,19 @@
 //! Every error names the file and, where there is one, the field, and [`NextStep::next_step`] says what to do
 //! about it. Mathematics has its own errors in `model`; a whole job's failure is [`crate::job::JobError`].
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+
+/// What an error says of what it found; a file may hold a word of a megabyte.
+const SHOWN: usize = 400;
+
+/// Text for an error, cut where it is longer than anybody reads.
+pub fn short(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
 
 /// What a person can do about an error.
 pub trait NextStep {
@@ -17,16 +29,16 @@ pub enum FileError {
     #[error("{}: cannot {action}: {source}", path.display())]
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
     /// `expected` names what was looked for, for example "model.safetensors or model.safetensors.index.json".
-    #[error("{}: {expected} is missing", path.display())]
+    #[error("{}: {} is missing", path.display(), short(expected))]
     Missing { path: PathBuf, expected: String, advice: String },
-    #[error("{}: not valid JSON at line {line}, column {column}: {message}", path.display())]
+    #[error("{}: not valid JSON at line {line}, column {column}: {}", path.display(), short(message))]
     Json { path: PathBuf, line: usize, column: usize, message: String },
-    #[error("{}: field \"{field}\": {message}", path.display())]
+    #[error("{}: field \"{}\": {}", path.display(), short(field), short(message))]
     Field { path: PathBuf, field: String, message: String },
     /// The container itself is broken: truncated, or its header lies about what follows.
-    #[error("{}: not a whole safetensors file: {message}", path.display())]
+    #[error("{}: not a whole safetensors file: {}", path.display(), short(message))]
     Safetensors { path: PathBuf, message: String },
-    #[error("{}: tensor \"{tensor}\": {message}", path.display())]
+    #[error("{}: tensor \"{}\": {}", path.display(), short(tensor), short(message))]
     Tensor { path: PathBuf, tensor: String, message: String },
 }
 
@@ -94,6 +106,14 @@ mod tests {
         assert!(error.is_disk_full());
         assert!(error.to_string().contains("model/model.safetensors"));
         assert!(error.next_step().contains("Free some disk space"));
+    }
+
+    #[test]
+    fn a_word_of_a_megabyte_is_cut() {
+        let error = FileError::field(Path::new("config.json"), "é".repeat(1 << 20), "x".repeat(1 << 20));
+        let text = error.to_string();
+        assert!(text.starts_with("config.json: field \"éé") && text.ends_with("x…"), "{}", text.len());
+        assert!(text.chars().count() < 1000);
     }
 
     #[test]

@@ -91,8 +91,9 @@ pub struct Hyperparameters {
     /// Gradients with a larger global norm are scaled down to it; 0 switches this off.
     pub max_grad_norm: f64,
     pub seed: u64,
-    /// Dropout on embeddings, attention and residuals.
-    pub dropout: f64,
+    /// Dropout wherever the family has it (embeddings, attention, residuals); `None` leaves what the base model's
+    /// `config.json` says: 0.1 in GPT-2's, 0 in most of the Llama family's.
+    pub dropout: Option<f64>,
     /// `None` trains all weights.
     pub lora: Option<Lora>,
     /// Keep only each block's input and compute the block again in the backward pass: less memory, a third to a half more
@@ -160,7 +161,7 @@ impl Hyperparameters {
             optimizer: Optimizer::AdamW,
             max_grad_norm: 1.0,
             seed: 42,
-            dropout: 0.0,
+            dropout: Some(0.0),
             lora: None,
             gradient_checkpointing: false,
             merge_adapter: false,
@@ -174,7 +175,7 @@ impl Hyperparameters {
             gradient_accumulation_steps: 2,
             length: TrainingLength::Epochs(3.0),
             max_sequence_length: 512,
-            dropout: 0.1,
+            dropout: None,
             ..nano.clone()
         };
         match preset {
@@ -183,7 +184,7 @@ impl Hyperparameters {
             Preset::Lora => Self {
                 learning_rate: 2e-4,
                 // Dropout belongs to the adapter: the frozen model is run as it was published.
-                dropout: 0.0,
+                dropout: Some(0.0),
                 lora: Some(Lora { r: 8, alpha: 16.0, dropout: 0.05, target_modules: Vec::new() }),
                 ..pretrained
             },
@@ -216,7 +217,6 @@ impl Hyperparameters {
             ("optimizer", self.optimizer.as_str().to_owned()),
             ("max_grad_norm", self.max_grad_norm.to_string()),
             ("seed", self.seed.to_string()),
-            ("dropout", self.dropout.to_string()),
             ("lora", self.lora.is_some().to_string()),
         ]
         .into_iter()
@@ -227,6 +227,9 @@ impl Hyperparameters {
             TrainingLength::Epochs(epochs) => put("epochs", epochs.to_string()),
             TrainingLength::Steps(steps) => put("max_steps", steps.to_string()),
         };
+        if let Some(dropout) = self.dropout {
+            put("dropout", dropout.to_string());
+        }
         if let Some(lora) = &self.lora {
             put("lora_r", lora.r.to_string());
             put("lora_alpha", lora.alpha.to_string());

@@ -4,7 +4,7 @@
 //! their weights. Queues, limits and HTTP are the caller's matter.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::data::chat_template::{ChatTemplate, ChatTemplateError, Source};
 use crate::data::rows::{Kind, Message, Role};
 use crate::data::template::{OwnTemplateError, Part, Template};
 use crate::data::tokens::prompt_tokens;
-use crate::error::{FileError, NextStep};
+use crate::error::{FileError, NextStep, short};
 use crate::files::record::Record;
 use crate::files::{huggingface, peft, record};
 use crate::generate::Sampler;
@@ -35,7 +35,10 @@ pub enum InferenceError {
     ChatTemplate(#[from] ChatTemplateError),
     #[error(transparent)]
     Model(#[from] ModelError),
-    #[error("this model is an adapter for \"{base}\", and no base model directory was given")]
+    /// Weights, an adapter's or a model's, and what describes them.
+    #[error("{}: it does not fit: {source}", path.display())]
+    Unfit { path: PathBuf, source: ModelError },
+    #[error("this model is an adapter for \"{}\", and no base model directory was given", short(base))]
     BaseNeeded { base: String },
 }
 
@@ -54,7 +57,9 @@ impl NextStep for InferenceError {
             Self::File(error) => error.next_step(),
             Self::Tokenizer(error) => error.next_step(),
             Self::ChatTemplate(error) => error.next_step(),
-            Self::Model(_) => "Use the model's own config.json, weights and tokenizer together.".into(),
+            Self::Model(_) | Self::Unfit { .. } => {
+                "Use the model's own config.json, weights and tokenizer together.".into()
+            }
             Self::BaseNeeded { .. } => {
                 "Choose the base model that the adapter was trained on, or save it merged.".into()
             }
@@ -207,8 +212,9 @@ impl LoadedModel {
             let base_dir = base_dir.ok_or(InferenceError::BaseNeeded { base })?;
             let mut model = load_weights(base_dir)?;
             // The seed is of no matter: all values are replaced.
-            model.attach_lora(&adapter.lora(), 0)?;
-            model.load_lora_tensors(tensors)?;
+            let unfit = |file| move |source| InferenceError::Unfit { path: model_dir.join(file), source };
+            model.attach_lora(&adapter.lora(), 0).map_err(unfit(peft::CONFIG))?;
+            model.load_lora_tensors(tensors).map_err(unfit(peft::WEIGHTS))?;
             model
         } else {
             load_weights(model_dir)?
@@ -293,7 +299,8 @@ impl LoadedModel {
 fn load_weights(directory: &Path) -> Result<Model, InferenceError> {
     let config = huggingface::read_config(directory)?;
     let weights = huggingface::read_frozen(directory, &config, Tier::chosen())?;
-    Ok(Model::from_weights(config, weights)?)
+    let path = || huggingface::weights_file(directory);
+    Model::from_weights(config, weights).map_err(|source| InferenceError::Unfit { path: path(), source })
 }
 
 /// As the model was trained to be asked.

@@ -17,12 +17,14 @@ use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use crate::data::chat_template;
 use crate::data::template::{END_OF_TEXT, Template};
-use crate::error::{FileError, NextStep};
+use crate::error::{FileError, NextStep, short};
 use crate::files::read_json;
 
+mod guard;
 mod special;
 mod stream;
 pub mod written;
+use guard::guarded;
 pub use stream::TextStream;
 use written::{SpecialNames, SpecialTokens};
 
@@ -55,7 +57,7 @@ pub const FILES: [&str; 8] = [
 pub enum TokenizerError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{}: not a usable tokenizer: {message}", path.display())]
+    #[error("{}: not a usable tokenizer: {}", path.display(), short(message))]
     Invalid { path: PathBuf, message: String },
     #[error(
         "the tokenizer has {tokenizer} tokens, but config.json's \"vocab_size\" is {model}: \
@@ -64,8 +66,8 @@ pub enum TokenizerError {
     Mismatch { tokenizer: usize, model: usize, largest: u32 },
     #[error("the tokenizer could not be trained on the data: {message}")]
     Training { message: String },
-    #[error("text could not be turned into tokens: {message}")]
-    Encoding { message: String },
+    #[error("{}: text could not be turned into tokens: {}", path.display(), short(message))]
+    Encoding { path: PathBuf, message: String },
 }
 
 impl NextStep for TokenizerError {
@@ -76,8 +78,13 @@ impl NextStep for TokenizerError {
             Self::Mismatch { .. } => {
                 "Use the tokenizer that the base model was trained with, from the same directory.".into()
             }
-            Self::Training { .. } | Self::Encoding { .. } => {
+            Self::Training { .. } => {
                 "Check the data for unusual characters; if they are fine, report this as an error.".into()
+            }
+            Self::Encoding { .. } => {
+                "Copy the tokenizer files of the base model again; if they are whole, check the \
+                                      text for unusual characters."
+                    .into()
             }
         }
     }
@@ -180,10 +187,10 @@ impl Tokenizer {
     /// Loads `tokenizer.json`, or `vocab.json` with `merges.txt`, from a model directory.
     pub fn load(directory: &Path) -> Result<Self, TokenizerError> {
         let (path, inner) = match TokenizerFiles::find(directory)? {
-            TokenizerFiles::Whole(path) => (path.clone(), Inner::from_file(&path)),
+            TokenizerFiles::Whole(path) => (path.clone(), guard::read(&path)),
             TokenizerFiles::Parts { vocab, merges } => {
                 let bpe = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy());
-                (vocab, bpe.build().map(byte_level))
+                (vocab, guarded(|| bpe.build()).map(byte_level))
             }
         };
         let inner = inner
@@ -198,7 +205,7 @@ impl Tokenizer {
 
     /// Loads a `tokenizer.json` that [`Tokenizer::save_json`] wrote.
     pub fn load_json(path: &Path) -> Result<Self, TokenizerError> {
-        let inner = Inner::from_file(path).map_err(|error| TokenizerError::Invalid {
+        let inner = guard::read(path).map_err(|error| TokenizerError::Invalid {
             path: path.to_path_buf(),
             message: error.to_string(),
         })?;
@@ -218,8 +225,7 @@ impl Tokenizer {
         // A file may ask for padding or cutting; rows are cut by the engine alone.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|error| invalid(error.to_string()))?;
-        inner
-            .add_special_tokens([AddedToken::from(end_of_text, true)])
+        guarded(|| inner.add_special_tokens([AddedToken::from(end_of_text, true)]))
             .map_err(|error| invalid(error.to_string()))?;
         inner.set_encode_special_tokens(true);
         let begin = beginning(&inner).map_err(|error| invalid(error.to_string()))?;
@@ -229,15 +235,15 @@ impl Tokenizer {
 
     /// Tokens of a text; `<|endoftext|>` in it is text like any other.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let encoding = self.inner.encode_fast(text, false);
-        let encoding = encoding.map_err(|error| TokenizerError::Encoding { message: error.to_string() })?;
+        let encoding = guarded(|| self.inner.encode_fast(text, false));
+        let encoding = encoding.map_err(|error| self.failed(&error))?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// Tokens of what a chat template wrote, each with its place in the text: special tokens are tokens where the
     /// template wrote them, and text where a person did.
     pub fn encode_written(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, TokenizerError> {
-        self.special_tokens()?.encode(text)
+        self.special_tokens()?.encode(text).map_err(|error| self.failed(&error))
     }
 
     /// The special tokens that a chat template may write.
@@ -249,9 +255,17 @@ impl Tokenizer {
         if let Some(special) = self.written.get() {
             return Ok(special);
         }
-        let special = SpecialTokens::new(&self.inner)
-            .map_err(|error| TokenizerError::Encoding { message: error.to_string() })?;
+        let special = SpecialTokens::new(&self.inner).map_err(|error| self.failed(&error))?;
         Ok(self.written.get_or_init(|| Arc::new(special)))
+    }
+
+    fn failed(&self, error: &tokenizers::Error) -> TokenizerError {
+        let source = self.source.as_deref().unwrap_or(Path::new(""));
+        let path = match TokenizerFiles::find(source) {
+            Ok(TokenizerFiles::Parts { vocab, .. }) => vocab,
+            _ => source.join("tokenizer.json"),
+        };
+        TokenizerError::Encoding { path, message: error.to_string() }
     }
 
     /// The token of this name.
@@ -261,12 +275,12 @@ impl Tokenizer {
 
     /// Text of tokens, without special ones. Incomplete UTF-8 becomes U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
-        self.inner.decode(ids, true).map_err(|error| TokenizerError::Encoding { message: error.to_string() })
+        guarded(|| self.inner.decode(ids, true)).map_err(|error| self.failed(&error))
     }
 
     /// One token as text, special ones included; for showing, not for joining.
     pub fn token_text(&self, id: u32) -> String {
-        self.inner.decode(&[id], false).unwrap_or_default()
+        guarded(|| self.inner.decode(&[id], false)).unwrap_or_default()
     }
 
     /// Decodes token by token.
@@ -302,7 +316,8 @@ impl Tokenizer {
     /// Refuses a tokenizer whose tokens a model has no embeddings for. A model may have more embeddings than
     /// tokens: many are padded to a round number.
     pub fn check_fits(&self, model_vocab_size: usize) -> Result<(), TokenizerError> {
-        let largest = self.inner.get_vocab(true).into_values().max().unwrap_or(0);
+        let ids = self.inner.get_vocab(true).into_values();
+        let largest = ids.chain(self.begin.iter().copied()).max().unwrap_or(0);
         if (largest as usize) < model_vocab_size {
             return Ok(());
         }
@@ -379,7 +394,7 @@ impl std::fmt::Debug for Tokenizer {
 
 /// What the tokenizer's own post-processing puts before a text.
 fn beginning(inner: &Inner) -> tokenizers::Result<Vec<u32>> {
-    let [plain, whole] = [false, true].map(|special| inner.encode_fast("a", special));
+    let [plain, whole] = [false, true].map(|special| guarded(|| inner.encode_fast("a", special)));
     let (plain, whole) = (plain?, whole?);
     let (plain, whole) = (plain.get_ids(), whole.get_ids());
     let at = (0..whole.len()).find(|&at| whole[at..].starts_with(plain)).unwrap_or(0);

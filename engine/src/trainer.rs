@@ -47,6 +47,8 @@ pub struct Trainer {
 }
 
 const COUNTERS: [&str; 2] = ["trainer.step", "trainer.batches"];
+/// A counter is saved as two numbers, each of which f32 holds exactly.
+const HALF: u64 = 0xFF_FFFF;
 
 impl Trainer {
     /// Prepares training of the model's trainable weights. Frozen ones are rounded to bf16 where the tier's products
@@ -177,15 +179,16 @@ impl Trainer {
     /// Keeps the counters' saved form in step with them: as two exact f32 of 24 bits each, because a state is
     /// tensors only.
     fn count(&mut self) {
-        let halves = |value: u64| [(value >> 24) as f32, (value & 0xFF_FFFF) as f32];
+        let halves = |value: u64| [(value >> 24) as f32, (value & HALF) as f32];
         self.counters = [halves(self.optimizer.step), halves(self.batches)];
     }
 
     /// Takes over a state from [`Trainer::state`]. The weights are the model's own matter. On an error
     /// nothing has changed.
     pub fn restore(&mut self, mut state: TensorMap) -> Result<(), TrainError> {
-        let mut counter = |name: &str| match state.remove(name) {
-            Some(Tensor { data, .. }) if data.len() == 2 => Ok(((data[0] as u64) << 24) | data[1] as u64),
+        let half = |value: f32| (0.0..=HALF as f32).contains(&value) && value.fract() == 0.0;
+        let mut counter = |name: &str| match state.remove(name).map(|tensor| tensor.data).as_deref() {
+            Some([high, low]) if half(*high) && half(*low) => Ok(((*high as u64) << 24) | *low as u64),
             _ => Err(TrainError::State { name: name.into() }),
         };
         let [step, batches] = COUNTERS;

@@ -3,13 +3,13 @@
 
 mod support;
 
+use llm_tuner_engine::checkpoint::{self, Fingerprint, Progress};
 use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
-use llm_tuner_engine::data::rows::Kind;
-use llm_tuner_engine::data::template::Template;
-use llm_tuner_engine::files::safetensors;
 use llm_tuner_engine::model::Model;
+use llm_tuner_engine::optimizer::OptimizerConfig;
 use llm_tuner_engine::tensor::{Tensor, TensorMap};
 use llm_tuner_engine::tokenizer::Tokenizer;
+use llm_tuner_engine::trainer::Trainer;
 use support::jobs::Job;
 
 const SHORT: [(&str, &str); 2] = [("max_steps", "2"), ("batch_size", "2")];
@@ -35,16 +35,7 @@ fn llama() -> LlamaConfig {
 
 fn with_base_of(config: ModelConfig, settings: &[(&str, &str)], spoil: impl FnOnce(&mut TensorMap)) -> Job {
     let job = Job::new(settings);
-    let directory = job.path("input/data/model");
-    std::fs::create_dir_all(&directory).unwrap();
-    let tokenizer = Tokenizer::train(["double the number, twice is"].iter(), 257).unwrap();
-    tokenizer.save(&directory, &Template::for_kind(Kind::Text), 64).unwrap();
-    let model = Model::init(config.clone(), 1).unwrap();
-    let tensors = model.tensors().map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() }));
-    let mut tensors: TensorMap = tensors.collect();
-    spoil(&mut tensors);
-    safetensors::write(&directory.join("model.safetensors"), safetensors::entries(&tensors)).unwrap();
-    std::fs::write(directory.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
+    job.base(config, spoil);
     job
 }
 
@@ -166,6 +157,36 @@ fn a_tokenizer_of_another_model() {
     assert_says(&job.failure(), &["tokenizer", "vocab_size", "257"]);
     std::fs::remove_file(job.path("input/data/model/tokenizer.json")).unwrap();
     assert_says(&job.failure(), &["tokenizer.json", "is missing"]);
+}
+
+#[test]
+fn a_manifest_that_is_not_of_its_checkpoint_is_passed_over() {
+    let root = tempfile::tempdir().unwrap();
+    let config = Gpt2Config { n_positions: 8, n_embd: 8, n_head: 2, n_layer: 1, ..Gpt2Config::nano(257) };
+    let mut trainer = Trainer::new(Model::init(config, 1).unwrap(), OptimizerConfig::default());
+    let run = Fingerprint { settings: "s".into(), data: "d".into(), base: "b".into() };
+    let progress = Progress { step: 3, ..Progress::default() };
+    checkpoint::save(root.path(), &trainer, None, &run, &progress).unwrap();
+    let path = root.path().join("step-00000003/manifest.json");
+    let good: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    type Spoil = fn(&mut serde_json::Value);
+    let spoils: [Spoil; 3] = [
+        |manifest| manifest["progress"]["step"] = u64::MAX.into(),
+        // It would be read for ever.
+        |manifest| manifest["files"]["/dev/zero"] = serde_json::json!({"bytes": 1, "sha256": ""}),
+        |manifest| drop(manifest["files"].as_object_mut().unwrap().remove("weights.safetensors")),
+    ];
+    for spoil in spoils {
+        let mut manifest = good.clone();
+        spoil(&mut manifest);
+        std::fs::write(&path, manifest.to_string()).unwrap();
+        assert!(checkpoint::newest(root.path(), &run).unwrap().is_none(), "{manifest}");
+        assert_eq!(checkpoint::newest_step(root.path()).unwrap(), None);
+    }
+    std::fs::write(&path, good.to_string()).unwrap();
+    let mut state = checkpoint::newest(root.path(), &run).unwrap().unwrap().state().unwrap();
+    state.get_mut("trainer.batches").unwrap().data = vec![f32::MAX, 0.0];
+    assert!(trainer.restore(state).unwrap_err().to_string().contains("trainer.batches"));
 }
 
 #[test]

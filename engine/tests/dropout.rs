@@ -1,6 +1,8 @@
 //! Dropout, which PyTorch cannot check bit by bit: the backward pass must use the forward pass's masks.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod support;
+
 use std::borrow::Cow;
 
 use llm_tuner_engine::config::{Gpt2Config, LlamaConfig, ModelConfig};
@@ -11,6 +13,7 @@ use llm_tuner_engine::optimizer::OptimizerConfig;
 use llm_tuner_engine::rng::Stream;
 use llm_tuner_engine::tensor::{Tensor, TensorMap};
 use llm_tuner_engine::trainer::Trainer;
+use support::jobs::Job;
 
 const VOCAB: usize = 40;
 
@@ -21,6 +24,41 @@ fn batch() -> Batch {
     let ids = (0..n).map(|i| (stream.bits(i) % VOCAB as u64) as u32).collect();
     let target = |i| if i % 4 == 0 { IGNORE } else { (stream.bits(n + i) % VOCAB as u64) as u32 };
     Batch { ids, targets: (0..n).map(target).collect(), lengths }
+}
+
+#[test]
+fn left_out_it_is_the_base_models_own_and_a_setting_wins() {
+    let gpt2 = Gpt2Config { n_positions: 64, n_embd: 8, n_head: 2, n_layer: 1, ..Gpt2Config::default() };
+    let gpt2 =
+        Gpt2Config { vocab_size: 257, attn_pdrop: 0.2, bos_token_id: Some(0), eos_token_id: Some(0), ..gpt2 };
+    let llama = LlamaConfig {
+        vocab_size: 257,
+        hidden_size: 8,
+        intermediate_size: 12,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        max_position_embeddings: 64,
+        eos_token_id: 0.into(),
+        ..LlamaConfig::default()
+    };
+    let cases: [(ModelConfig, &[(&str, f64)]); 2] = [
+        (gpt2.into(), &[("resid_pdrop", 0.1), ("attn_pdrop", 0.2)]),
+        (llama.into(), &[("attention_dropout", 0.0)]),
+    ];
+    for (config, own) in cases {
+        for set in [None, Some("0.25")] {
+            let mut settings = vec![("lora", "false"), ("max_steps", "1"), ("batch_size", "2")];
+            settings.extend(set.map(|p| ("dropout", p)));
+            let job = Job::new(&settings);
+            job.base(config.clone(), |_| ());
+            job.run().unwrap();
+            let saved: serde_json::Value = serde_json::from_slice(&job.bytes("model/config.json")).unwrap();
+            for (field, p) in own {
+                let expected = set.map_or(*p, |p| p.parse().unwrap());
+                assert!((saved[field].as_f64().unwrap() - expected).abs() < 1e-6, "{field}: {saved}");
+            }
+        }
+    }
 }
 
 /// A model with weights large enough that losses react, all kinds of dropout on.

@@ -51,6 +51,12 @@ fn learning_rate_zero_one_and_infinite_are_refused() {
 }
 
 #[test]
+fn an_adapters_strength_is_a_number_in_f32_too() {
+    assert_eq!(mistakes(&[("lora_alpha", "1e-320")], Base::Model), ["lora_alpha"]);
+    assert!(Hyperparameters::parse(&map(&[("lora_alpha", "1e-6")]), Base::Model).is_ok());
+}
+
+#[test]
 fn epochs_and_steps_exclude_each_other() {
     assert_eq!(mistakes(&[("epochs", "2"), ("max_steps", "5")], Base::Nano), ["max_steps"]);
     let half = Hyperparameters::parse(&map(&[("epochs", "0.5"), ("batch_size", "16")]), Base::Nano).unwrap();

@@ -6,6 +6,7 @@ mod support;
 use std::ops::ControlFlow;
 
 use llm_tuner_engine::data::rows::{Kind, Message, Role};
+use llm_tuner_engine::error::NextStep;
 use llm_tuner_engine::inference::{FinishReason, GenerateParams, Generation, LoadedModel, Prompt};
 use support::jobs::Job;
 
@@ -28,6 +29,19 @@ fn generate(model: &LoadedModel, prompt: Prompt, params: &GenerateParams) -> (Ge
     };
     let generation = model.generate(&prompt, params, &mut on_piece).unwrap();
     (generation, pieces)
+}
+
+#[test]
+fn weights_that_do_not_fit_are_told_with_their_file() {
+    let job = Job::new(&[("max_steps", "1"), ("batch_size", "2")]);
+    job.run().unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&job.bytes("model/config.json")).unwrap();
+    config["n_inner"] = 12.into();
+    job.file("model/config.json", &config.to_string());
+    let error = LoadedModel::load(&job.path("model"), None).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("model/model.safetensors: ") && text.contains("mlp.c_fc"), "{text}");
+    assert!(error.next_step().contains("config.json"));
 }
 
 #[test]

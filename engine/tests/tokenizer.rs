@@ -45,6 +45,22 @@ fn a_tokenizer_larger_than_the_model_is_refused() {
 }
 
 #[test]
+fn what_every_text_begins_with_must_fit_the_model_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokenizer.json");
+    Tokenizer::train(sample().iter(), 300).unwrap().save_json(&path).unwrap();
+    let mut file: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    file["post_processor"] = serde_json::json!({"type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "x", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [],
+        "special_tokens": {"x": {"id": "x", "ids": [4000], "tokens": ["x"]}}});
+    std::fs::write(&path, file.to_string()).unwrap();
+    let tokenizer = Tokenizer::load(directory.path()).unwrap();
+    assert_eq!(tokenizer.begin(), [4000]);
+    assert!(tokenizer.check_fits(4000).unwrap_err().to_string().contains("4000"));
+    assert!(tokenizer.check_fits(4001).is_ok());
+}
+
+#[test]
 fn streamed_pieces_are_whole_characters_and_add_up() {
     let tokenizer = Tokenizer::train(["a"].iter(), 257).unwrap();
     let text = "naïve 日本 🙂!";

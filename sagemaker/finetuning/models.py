@@ -92,7 +92,7 @@ def find_base(channel: Path | None, settings: Settings) -> Base:
 
 def load(base: Base, settings: Settings) -> torch.nn.Module:
     """The model as it is trained: all weights, or an adapter over frozen ones."""
-    for name in DROPOUTS:
+    for name in DROPOUTS if settings.dropout is not None else ():
         if isinstance(getattr(base.config, name, None), float):
             setattr(base.config, name, settings.dropout)
     kind = AutoModelForSeq2SeqLM if base.seq2seq else AutoModelForCausalLM
@@ -183,7 +183,7 @@ def save(
         model = model.merge_and_unload()
     model.config.use_cache = True
     model.save_pretrained(directory)
-    own_template = kind == "chat" and bool(base.tokenizer.chat_template) and not base.seq2seq
+    own_template = template.own(kind, base.tokenizer) and not base.seq2seq
     if kind == "chat" and not base.tokenizer.chat_template:
         base.tokenizer.chat_template = template.CHAT_TEMPLATE
     base.tokenizer.save_pretrained(directory)

@@ -110,7 +110,8 @@ class Settings:
     optimizer: str = "adamw"
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
-    dropout: float = 0.0
+    # None: what the base model's config.json says.
+    dropout: float | None = 0.0
     seed: int = 42
     lora: bool = True
     lora_r: int = 8
@@ -140,7 +141,7 @@ class Settings:
 
 
 # How full fine-tuning differs.
-FULL = {"learning_rate": 2e-5, "dropout": 0.1, "lora": False}
+FULL = {"learning_rate": 2e-5, "dropout": None, "lora": False}
 
 
 def from_arguments(arguments: list[str]) -> Settings:

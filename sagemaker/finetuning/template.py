@@ -1,7 +1,7 @@
 """How a row becomes text, and which parts of that text are to be learned.
 
 The template is the engine's (`engine/src/data/template.rs`), and is recorded beside the model. A conversation
-is written by the tokenizer's own chat template where it has one.
+is written by the tokenizer's own chat template where it has one; a prompt and its completion are then two turns.
 """
 
 from dataclasses import dataclass
@@ -45,16 +45,27 @@ def record(kind: str, seq2seq: bool) -> dict:
     return {**turns, "prompt": "{content}", "stop": []} if seq2seq else turns
 
 
+def own(kind: str, tokenizer) -> bool:
+    """Whether rows of this kind are written by the model's own chat template. A model tuned here carries ours."""
+    return kind != "text" and bool(tokenizer.chat_template) and tokenizer.chat_template != CHAT_TEMPLATE
+
+
 def render(row: Row, tokenizer) -> list[Part]:
     """A row in parts, answers marked. A `ValueError` says why the model's own template refuses it."""
     if row.kind == "text":
         return [Part(row.text, learned=True), Part("", learned=True, end=True)]
+    if own(row.kind, tokenizer):
+        return by_own_template(_conversation(row), tokenizer)
     if row.kind == "completion":
         prompt = _fill("prompt", row.prompt)
         return [Part(prompt), Part(row.completion, learned=True), Part("", learned=True, end=True)]
-    if tokenizer.chat_template:
-        return by_own_template(row.messages, tokenizer)
     return [part for message in row.messages for part in turn(message)]
+
+
+def _conversation(row: Row) -> tuple[Message, ...]:
+    if row.kind == "chat":
+        return row.messages
+    return (Message("user", row.prompt), Message("assistant", row.completion, learned=True))
 
 
 def turn(message: Message) -> list[Part]:
@@ -65,7 +76,12 @@ def turn(message: Message) -> list[Part]:
 
 
 def by_own_template(messages: tuple[Message, ...], tokenizer) -> list[Part]:
-    """Learned is what an answer adds to the text that the model is given to answer."""
+    """Learned is what an answer adds to the text that the model is given to answer, up to the token that ends it.
+
+    Where the template writes none after the last answer, the end-of-text token is due there: the model would not
+    learn to stop.
+    """
+    marks = [str(token) for token in tokenizer.added_tokens_decoder.values()]
     turns = [{"role": message.role, "content": message.content} for message in messages]
 
     def text(count: int, prompt: bool) -> str:
@@ -80,11 +96,25 @@ def by_own_template(messages: tuple[Message, ...], tokenizer) -> list[Part]:
                     "the base model's chat template writes earlier turns differently once there are later ones; "
                     "give each conversation one answer to learn, and the others the weight 0"
                 )
-            parts += [Part(given[len(written) :]), Part(answered[len(given) :], learned=True)]
+            learned, rest = _to_its_end(answered[len(given) :], messages[at].content, marks)
+            parts += [Part(given[len(written) :]), Part(learned, learned=True)]
+            if rest:
+                parts.append(Part(rest))
+            if rest is None and at + 1 == len(messages):
+                parts.append(Part("", learned=True, end=True))
             written = answered
     except jinja2.TemplateError as error:
         raise ValueError(f"the base model's chat template refuses this conversation: {error}") from None
     return parts
+
+
+def _to_its_end(answer: str, content: str, marks: list[str]) -> tuple[str, str | None]:
+    """What a template wrote of an answer up to the last token of its own, and what follows; `None` without a token."""
+    # A template may leave out some of what an answer says.
+    said = content.strip()
+    after = answer.rfind(said) + len(said) if said in answer else 0
+    ends = [at + len(mark) for mark in marks if (at := answer.rfind(mark, after)) >= 0]
+    return (answer[: max(ends)], answer[max(ends) :]) if ends else (answer, None)
 
 
 def _fill(name: str, content: str) -> str:

@@ -107,7 +107,7 @@ def plain(tokenizer, text: str) -> list[int]:
 
 def _beginning(row: Row, tokenizer) -> list[int]:
     """The token that the model expects before a text, where its tokenizer adds one. Its chat template does so too."""
-    if row.kind == "text" or (row.kind == "chat" and tokenizer.chat_template):
+    if row.kind == "text" or template.own(row.kind, tokenizer):
         return []
     return [token for token in tokenizer("a")["input_ids"][:1] if token == tokenizer.bos_token_id]
 

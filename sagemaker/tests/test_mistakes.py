@@ -59,7 +59,7 @@ def test_names_bounds_and_defaults_are_the_engines():
     lora = re.search(r"Preset::Lora => Self \{(.*?)\.\.pretrained", source, re.DOTALL)[1]
     defaults = {}
     for text in (nano, pretrained, lora):
-        defaults |= {k: float(v) for k, v in re.findall(r"^\s*(\w+): ([0-9.e-]+),", text, re.MULTILINE)}
+        defaults |= {k: float(v) for k, v in re.findall(r"^\s*(\w+): (?:Some\()?([0-9.e-]+)\)?,", text, re.MULTILINE)}
     assert len(defaults) == 9
     assert {name: getattr(Settings(), name) for name in defaults} == defaults
     r, alpha, dropout = re.search(r"Lora \{ r: (\d+), alpha: ([\d.]+), dropout: ([\d.]+)", lora).groups()
@@ -70,7 +70,7 @@ def test_names_bounds_and_defaults_are_the_engines():
     )
     full = settings.parse({"lora": "false"})
     assert f"Preset::Full => Self {{ learning_rate: {full.learning_rate:.0e}".replace("e-0", "e-") in source
-    assert full.dropout == float(re.search(r"dropout: ([\d.]+),", pretrained)[1])
+    assert full.dropout is None and "dropout: None," in pretrained
 
 
 def test_steps_are_reckoned_as_the_engine_does():
@@ -183,14 +183,15 @@ class Spelling:
 
     eos_token_id, bos_token_id, eos_token = 0, None, "~"
 
-    def __init__(self, chat_template=None):
-        self.chat_template = chat_template
+    def __init__(self, chat_template=None, end="~"):
+        self.chat_template, self.end = chat_template, end
+        self.added_tokens_decoder = {0: "~"}
 
     def __call__(self, text, **_):
         return {"input_ids": [ord(letter) for letter in text]}
 
     def apply_chat_template(self, turns, add_generation_prompt, **_):
-        text = "".join(f"<{turn['role']}>{turn['content']}~" for turn in turns)
+        text = "".join(f"<{turn['role']}>{turn['content']}{self.end}" for turn in turns)
         return text + "<assistant>" * add_generation_prompt
 
 
@@ -229,6 +230,19 @@ def test_the_models_own_chat_template_goes_first():
     assert learned_text(CONVERSATION, Spelling("its own")) == (
         "<user>How warm?~<assistant>I look.~<tool>21~<assistant>[21 degrees.~]"
     )
+
+
+def test_a_prompt_and_its_completion_are_two_turns_of_the_own_template():
+    row = rows.parse('{"prompt": "2 + 2", "completion": "4"}')
+    assert learned_text(row, Spelling("its own")) == "<user>2 + 2~<assistant>[4~]"
+    assert learned_text(row, Spelling(template.CHAT_TEMPLATE)) == "2 + 2\n###\n[4~]", "that one is ours"
+    assert not template.own("text", Spelling("its own"))
+
+
+def test_an_answer_is_learned_with_the_token_that_ends_it_and_never_without_one():
+    row = rows.parse('{"prompt": "2 + 2", "completion": "4"}')
+    assert learned_text(row, Spelling("its own", end="~\n")) == "<user>2 + 2~\n<assistant>[4~]\n"
+    assert learned_text(row, Spelling("its own", end="\n")) == "<user>2 + 2\n<assistant>[4\n~]"
 
 
 def test_the_template_is_the_engines():

@@ -146,6 +146,13 @@ def test_a_llama_with_a_chat_template_of_its_own(job, llama, run):
     adapted = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(llama), job.model)
     assert adapted.peft_config["default"].target_modules == {"q_proj", "v_proj"}
     assert json.loads((job.model / "llm_tuner.json").read_text())["own_chat_template"] is True
+    for checkpoint in job.checkpoints.iterdir():
+        shutil.rmtree(checkpoint)
+    job.write("training", [{"prompt": "1 plus 1", "completion": " is 2"}] * 4)
+    asked = run(**{**QUICK, "lora": "true"}).events("batch")[0]["rows"][0]
+    assert asked == shown, "a prompt and its completion are two turns"
+    recorded = json.loads((job.model / "llm_tuner.json").read_text())
+    assert recorded["own_chat_template"] is True and recorded["template"]["kind"] == "completion"
     job.write("training", [{"messages": [{"role": "system", "content": "Be brief."}, question, answer]}])
     assert run(**QUICK).code == 1
     assert job.failure.startswith(

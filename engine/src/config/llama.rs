@@ -350,6 +350,8 @@ mod tests {
             ("rope_scaling", r#"{"rope_scaling":{"type":"linear","factor":"two"}}"#),
             ("rope_parameters", r#"{"rope_parameters":{"rope_type":"llama3","factor":8}}"#),
             ("rope_parameters", r#"{"rope_parameters":{"rope_theta":-1}}"#),
+            ("rope_parameters", r#"{"rope_parameters":{"rope_theta":1e-320}}"#),
+            ("rope_scaling", r#"{"rope_scaling":{"type":"linear","factor":1e-320}}"#),
             ("rope_parameters", r#"{"rope_parameters":{"rope_theta":1e4,"partial_rotary_factor":0.5}}"#),
             ("expected usize", r#"{"hidden_size":"wide"}"#),
         ] {

@@ -22,7 +22,21 @@ pub(super) fn rotary(
     head_width: usize,
     positions: usize,
 ) -> Result<Rotary, ConfigError> {
-    let read = Reader { field, parameters };
+    let rotary = scaled(&Reader { field, parameters }, theta, head_width, positions)?;
+    // Each figure may be a number and what they come to none: 1 / 1e308 is 0 in f32.
+    if rotary.frequencies.iter().chain([&rotary.factor]).all(|number| number.is_finite()) {
+        return Ok(rotary);
+    }
+    let value = Value::Object(parameters.clone()).to_string();
+    Err(ConfigError::Bounds { field, value, must: "numbers by which a position turns a finite way" })
+}
+
+fn scaled(
+    read: &Reader<'_>,
+    theta: Option<f64>,
+    head_width: usize,
+    positions: usize,
+) -> Result<Rotary, ConfigError> {
     let theta = read.number("rope_theta", theta.or(Some(10_000.0)))?;
     if read.number("partial_rotary_factor", Some(1.0))? != 1.0 {
         return Err(read.unsupported("partial_rotary_factor", "1 (the whole head is rotated)"));
@@ -32,7 +46,7 @@ pub(super) fn rotary(
     let powers = (0..pairs).map(|i| theta.powf(f64::from((2 * i) as f32 / head_width as f32)) as f32);
     let powers: Vec<f32> = powers.collect();
     let plain = || powers.iter().map(|power| 1.0 / power);
-    let kind = ["rope_type", "type"].iter().find_map(|key| parameters.get(*key)).and_then(Value::as_str);
+    let kind = ["rope_type", "type"].iter().find_map(|key| read.parameters.get(*key)).and_then(Value::as_str);
     let frequencies = match kind.unwrap_or("default") {
         // Dynamic scaling begins beyond the positions that the model has.
         "default" | "dynamic" => plain().collect(),
@@ -58,7 +72,7 @@ pub(super) fn rotary(
             };
             plain().map(scaled).collect()
         }
-        "yarn" => return yarn(&read, &powers, theta, head_width, positions),
+        "yarn" => return yarn(read, &powers, theta, head_width, positions),
         _ => return Err(read.unsupported("rope_type", "default, linear, dynamic, llama3 and yarn")),
     };
     Ok(Rotary { frequencies, factor: 1.0 })

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::rows::{Message, Role};
-use crate::error::{FileError, NextStep};
+use crate::error::{FileError, NextStep, short};
 use crate::files::read_json;
 use crate::tokenizer::written::{self, SpecialNames};
 
@@ -38,14 +38,15 @@ pub const TOKENS: &str = "special_tokens_map.json";
 pub enum ChatTemplateError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{}: the chat template is not valid: {message}", path.display())]
+    #[error("{}: the chat template is not valid: {}", path.display(), short(message))]
     Invalid { path: PathBuf, message: String },
-    #[error("{}: the chat template takes too long: it was stopped after ten million steps, or 64 MiB of text", path.display())]
+    #[error("{}: the chat template takes too long: it was stopped after a million steps, or 64 MiB of text", path.display())]
     Endless { path: PathBuf },
     /// What it raises itself, or a field that it misses.
     #[error(
-        "{}: the base model's chat template refuses the conversation that begins with \"{beginning}\": {message}",
-        path.display()
+        "{}: the base model's chat template refuses the conversation that begins with \"{beginning}\": {}",
+        path.display(),
+        short(message)
     )]
     Refused { path: PathBuf, beginning: String, message: String },
     #[error(

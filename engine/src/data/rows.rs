@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::error::{FileError, NextStep};
+use crate::error::{FileError, NextStep, short};
 use crate::files::record::DataFile;
 
 /// Longer lines are refused, so that one broken file cannot exhaust the memory.
@@ -68,7 +68,7 @@ pub enum Role {
 pub enum DataError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{}, line {line}: {message}", path.display())]
+    #[error("{}, line {line}: {}", path.display(), short(message))]
     Line { path: PathBuf, line: u64, message: String },
     #[error("{}: {message}", path.display())]
     Empty { path: PathBuf, message: String },

@@ -140,7 +140,8 @@ impl TokenSet {
                 let start = index * self.max_length;
                 start..(start + self.max_length).min(self.ids.len() - 1)
             }
-            _ => self.starts[index]..(self.starts[index + 1] - 1).max(self.starts[index]),
+            // A chat template may write nothing at all.
+            _ => self.starts[index]..self.starts[index + 1].saturating_sub(1).max(self.starts[index]),
         }
     }
 
@@ -256,6 +257,13 @@ mod tests {
         assert_eq!(batch.targets, [IGNORE, 2, 3, 5]);
         assert_eq!(batch.lengths, [3, 1]);
         assert_eq!((set.sequences(), set.tokens(), set.predicted()), (2, 4, 3));
+    }
+
+    #[test]
+    fn rows_of_which_a_template_writes_nothing_are_passed_over() {
+        let set = rows_of(&[0, 3, 0], 8);
+        assert_eq!((set.sequences(), set.predicted()), (3, 2));
+        assert_eq!(set.batch(0..3).lengths, [2]);
     }
 
     #[test]

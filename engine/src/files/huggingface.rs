@@ -80,12 +80,18 @@ pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
                 return Ok(path);
             }
             Err(FileError::Missing {
-                path: directory.to_path_buf(),
-                expected: format!("{name}, which {INDEX} names,"),
+                path: index.clone(),
+                expected: format!("{name}, which it names,"),
                 advice: "Copy all shards of the model.".into(),
             })
         })
         .collect()
+}
+
+/// The file that describes the weights: the one that holds them, or the index of the shards.
+pub fn weights_file(directory: &Path) -> PathBuf {
+    let single = directory.join(SINGLE);
+    if single.is_file() { single } else { directory.join(INDEX) }
 }
 
 /// Reads all weights, in the engine's names.

@@ -156,13 +156,14 @@ pub(super) fn parse(
     set(&mut h.optimizer, read.one_of("optimizer", &optimizers));
     set(&mut h.weight_decay, read.number("weight_decay", 0.0..=1.0, "from 0 to 1"));
     set(&mut h.max_grad_norm, read.number("max_grad_norm", 0.0..=1000.0, "from 0 (off) to 1000"));
-    set(&mut h.dropout, read.number("dropout", 0.0..=0.9, "from 0 to 0.9"));
+    h.dropout = read.number("dropout", 0.0..=0.9, "from 0 to 0.9").or(h.dropout);
     set(&mut h.seed, read.number("seed", 0..=MAX_SEED, "a whole number from 0 to 9007199254740991"));
 
     // Checked even where LoRA is off, so that a typing mistake never hides.
     let r = read.number("lora_r", 1..=1024, "a whole number from 1 to 1024");
     let words = "above 0, at most 10000";
-    let alpha = read.number("lora_alpha", (Bound::Excluded(0.0), Bound::Included(10_000.0)), words);
+    // Less would be 0 in f32.
+    let alpha = read.number("lora_alpha", f64::from(f32::MIN_POSITIVE)..=10_000.0, words);
     let dropout = read.number("lora_dropout", 0.0..=0.9, "from 0 to 0.9");
     let target_modules = read.target_modules();
     if let Some(Lora { r: old_r, alpha: old_alpha, dropout: old_dropout, target_modules: old_modules }) =

@@ -81,7 +81,9 @@ pub fn prepare(
     }
     let mut config = config.unwrap_or_else(|| nano(&tokenizer, &hyperparameters));
     tokenizer.check_fits(config.vocab_size())?;
-    config.set_dropout(hyperparameters.dropout as f32);
+    if let Some(dropout) = hyperparameters.dropout {
+        config.set_dropout(dropout as f32);
+    }
     if hyperparameters.max_sequence_length as usize > config.positions() {
         report.log(&format!(
             "max_sequence_length is {}, and the model has {} positions; rows are cut to those.",

@@ -32,6 +32,7 @@ pub(crate) use workspace::{Keep, Workspace, head_rows, largest_group};
 use std::borrow::Cow;
 
 use crate::config::{Architecture, ConfigError, ModelConfig};
+use crate::error::short;
 use crate::kernels::tier::Tier;
 use crate::lora::LoraConfig;
 use crate::rng::Stream;
@@ -44,11 +45,14 @@ pub enum ModelError {
     Config(#[from] ConfigError),
     #[error("the weights lack the tensor {name} (expected shape {expected:?}); is the file complete?")]
     MissingTensor { name: String, expected: Vec<usize> },
-    #[error("tensor {name} has shape {found:?}, but config.json asks for {expected:?}")]
+    #[error("tensor {name} has shape {}, but config.json asks for {expected:?}", short(&format!("{found:?}")))]
     WrongShape { name: String, expected: Vec<usize>, found: Vec<usize> },
-    #[error("the weights hold a tensor {name} that config.json does not describe; is it of another model?")]
+    #[error(
+        "the weights hold a tensor {} that config.json does not describe; is it of another model?",
+        short(name)
+    )]
     UnexpectedTensor { name: String },
-    #[error("this model has no module {module}; choose from {known}, or all-linear")]
+    #[error("this model has no module {}; choose from {known}, or all-linear", short(module))]
     UnknownModule { module: String, known: String },
     #[error("lora: {field} is {value}, but must be {must}")]
     LoraBounds { field: &'static str, value: String, must: &'static str },

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use tokenizers::{AddedToken, PostProcessorWrapper, Tokenizer as Inner};
 
-use super::TokenizerError;
+use super::guard::guarded;
 
 /// Breaks the name of a special token up in what a person typed.
 const SHIELD: char = '\u{fdd0}';
@@ -122,7 +122,8 @@ impl SpecialTokens {
         for (index, name) in names.names.iter().enumerate() {
             let Some((id, token)) = known.get(name) else { continue };
             let content = marked(index);
-            inner.add_tokens([AddedToken { content: content.clone(), special: false, ..token.clone() }])?;
+            let added = AddedToken { content: content.clone(), special: false, ..token.clone() };
+            guarded(|| inner.add_tokens([added]))?;
             if let Some(mark) = inner.token_to_id(&content) {
                 ids.insert(mark, *id);
             }
@@ -131,7 +132,7 @@ impl SpecialTokens {
     }
 
     /// Tokens, each with its place in the text.
-    pub fn encode(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>, TokenizerError> {
+    pub fn encode(&self, text: &str) -> tokenizers::Result<Vec<(u32, Range<usize>)>> {
         let mut given = String::with_capacity(text.len());
         // From a place in what the tokenizer is given, text goes on from a place in `text`.
         let mut seams = vec![(0, 0)];
@@ -157,10 +158,7 @@ impl SpecialTokens {
             let (given, at) = seams[seam];
             at + (offset - given)
         };
-        let encoding = self
-            .inner
-            .encode(given.as_str(), false)
-            .map_err(|error| TokenizerError::Encoding { message: error.to_string() })?;
+        let encoding = guarded(|| self.inner.encode(given.as_str(), false))?;
         let tokens = encoding.get_ids().iter().zip(encoding.get_offsets());
         Ok(tokens
             .map(|(id, (start, end))| match self.ids.get(id) {

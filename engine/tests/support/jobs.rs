@@ -8,7 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use llm_tuner_engine::config::ModelConfig;
+use llm_tuner_engine::data::rows::Kind;
+use llm_tuner_engine::data::template::Template;
+use llm_tuner_engine::files::safetensors;
 use llm_tuner_engine::job::{self, Clock, JobError, Summary, Surroundings};
+use llm_tuner_engine::model::Model;
+use llm_tuner_engine::tensor::{Tensor, TensorMap};
+use llm_tuner_engine::tokenizer::Tokenizer;
 use serde_json::Value;
 
 /// A second passes whenever somebody looks, so that every step is reported.
@@ -82,6 +89,21 @@ impl Job {
             format!("{row}\n")
         };
         self.file(&format!("input/data/{channel}/rows.jsonl"), &(0..count).map(row).collect::<String>());
+    }
+
+    /// A base model of random weights with a tokenizer; `spoil` may change the weights.
+    pub fn base(&self, config: ModelConfig, spoil: impl FnOnce(&mut TensorMap)) {
+        let directory = self.path("input/data/model");
+        std::fs::create_dir_all(&directory).unwrap();
+        let tokenizer = Tokenizer::train(["double the number, twice is"].iter(), 257).unwrap();
+        tokenizer.save(&directory, &Template::for_kind(Kind::Text), 64).unwrap();
+        let model = Model::init(config.clone(), 1).unwrap();
+        let tensors =
+            model.tensors().map(|(name, shape, data)| (name, Tensor { shape, data: data.to_vec() }));
+        let mut tensors: TensorMap = tensors.collect();
+        spoil(&mut tensors);
+        safetensors::write(&directory.join("model.safetensors"), safetensors::entries(&tensors)).unwrap();
+        std::fs::write(directory.join("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
     }
 
     pub fn file(&self, name: &str, text: &str) {

@@ -2,24 +2,41 @@
 //! elsewhere, and must neither run for ever nor write without end.
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use jiff::civil::Date;
 use minijinja::value::{Kwargs, Serde, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, escape_formatter};
 use serde::Serialize;
 
-/// Instructions that one rendering may take, about a second; a conversation of a thousand turns takes some 50,000.
-const FUEL: u64 = 10_000_000;
+/// Instructions that one rendering may take, about a tenth of a second; a conversation of a thousand turns takes some
+/// 50,000.
+const FUEL: u64 = 1_000_000;
+/// And so few that what they put within each other is gone through on any stack: forty turns.
+const LITTLE_FUEL: u64 = 2_000;
+/// Bytes of a template; published ones have up to 20,000.
+const LONGEST_SOURCE: usize = 64 << 10;
+/// Memory is taken only for what is used of it. Enough for a template of one operator after another, and for a list in
+/// a list for each few instructions.
+const STACK: usize = 512 << 20;
 /// Bytes that one rendering may write.
 const LONGEST: usize = 64 << 20;
 const NAME: &str = "chat_template";
 
 /// A template, ready to be rendered.
-pub struct Jinja(Environment<'static>);
+pub struct Jinja {
+    whole: Environment<'static>,
+    /// The same with [`LITTLE_FUEL`].
+    quick: Environment<'static>,
+}
 
 impl Jinja {
     /// `date` is what `strftime_now` formats, at midnight; without one there is no such function.
     pub fn new(source: &str, date: Option<Date>) -> Result<Self, Error> {
+        if source.len() > LONGEST_SOURCE {
+            let why = format!("it is {} bytes long, and at most {LONGEST_SOURCE} are read", source.len());
+            return Err(Error::new(ErrorKind::SyntaxError, why));
+        }
         let mut environment = Environment::new();
         environment.set_syntax(
             minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?,
@@ -28,6 +45,8 @@ impl Jinja {
         environment.set_formatter(as_python);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_fuel(Some(FUEL));
+        // An error would take the template's values along, out of the thread with the large stack.
+        environment.set_debug(false);
         environment.add_filter("tojson", to_json);
         environment.add_function("raise_exception", raise_exception);
         if let Some(date) = date {
@@ -38,16 +57,48 @@ impl Jinja {
             };
             environment.add_function("strftime_now", now);
         }
-        environment.add_template_owned(NAME, without_generation(source))?;
-        Ok(Self(environment))
+        apart(|| environment.add_template_owned(NAME, without_generation(source)))?;
+        let mut quick = environment.clone();
+        quick.set_fuel(Some(LITTLE_FUEL));
+        Ok(Self { whole: environment, quick })
     }
 
     pub fn render(&self, context: impl Serialize) -> Result<String, Error> {
-        let mut text = Bounded(Vec::new());
-        let template = self.0.get_template(NAME)?;
-        template.render_captured_to(Value::from(Serde(context)), &mut text)?;
-        String::from_utf8(text.0).map_err(|_| Error::new(ErrorKind::BadEscape, "it wrote broken UTF-8"))
+        let context = Value::from(Serde(context));
+        // Most conversations are short, and a thread takes as long as rendering one.
+        let text = match caught(|| write(&self.quick, context.clone())) {
+            Err(error) if error.kind() == ErrorKind::OutOfFuel => apart(|| write(&self.whole, context)),
+            text => text,
+        };
+        String::from_utf8(text?).map_err(|_| Error::new(ErrorKind::BadEscape, "it wrote broken UTF-8"))
     }
+}
+
+fn write(environment: &Environment<'static>, context: Value) -> Result<Vec<u8>, Error> {
+    let mut text = Bounded(Vec::new());
+    environment.get_template(NAME)?.render_captured_to(context, &mut text)?;
+    Ok(text.0)
+}
+
+/// Does the work. Where minijinja panics, which it does on some numbers (`x[::-9223372036854775808]`), that is an error.
+fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // What a panic may leave half done is dropped with it.
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(failed("the template library gave up on it".into())))
+}
+
+fn failed(why: String) -> Error {
+    Error::new(ErrorKind::InvalidOperation, why)
+}
+
+/// Does the work on a thread with a stack that it cannot use up: minijinja goes through what stands or lies within
+/// something else by recursion, and a stack that is full ends the process.
+fn apart<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || caught(work));
+        let thread = thread.map_err(|error| failed(format!("no thread for it: {error}")))?;
+        thread.join().unwrap_or_else(|_| Err(failed("its thread was lost".into())))
+    })
 }
 
 /// Takes in no more than [`LONGEST`].
@@ -105,6 +156,9 @@ struct Layout {
 impl Layout {
     fn write(&self, value: &Value, depth: usize, text: &mut String) -> Result<(), Error> {
         let not_json = |why: String| Error::new(ErrorKind::BadSerialization, why);
+        if text.len() > LONGEST {
+            return Err(ErrorKind::WriteFailure.into());
+        }
         let mut comma = match &self.separators {
             Some(separators) => separators.first().cloned().unwrap_or_default(),
             None if self.indent.is_some() => ",".to_owned(),
@@ -186,7 +240,7 @@ fn without_generation(source: &str) -> String {
     while let Some(start) = rest.find("{%") {
         let (before, tag) = rest.split_at(start);
         text.push_str(before);
-        let Some(end) = tag.find("%}") else {
+        let Some(end) = tag[2..].find("%}").map(|end| end + 2) else {
             rest = tag;
             break;
         };
@@ -244,9 +298,46 @@ mod tests {
     fn nothing_goes_on_for_ever() {
         let endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}";
         assert_eq!(render(endless).unwrap_err().kind(), ErrorKind::OutOfFuel);
+        for odd in ["{%}", "{%", "{% %}%}", "{%-%}{% generation"] {
+            let _ = render(odd);
+        }
+        assert!(render("{{ [1, 2][::-9223372036854775808] }}").is_err() || !cfg!(debug_assertions));
+        assert!(render(&" ".repeat(LONGEST_SOURCE + 1)).is_err());
+        let doubled = "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | tojson }}";
+        assert!(render(&format!("{{% set ns = namespace(x=1) %}}{doubled}")).is_err());
         let recursive = "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}";
         assert!(render(recursive).is_err());
         let long = "{% for i in range(99999) %}{{ 'x' * 9999 }}{% endfor %}";
         assert!(render(long).is_err());
+    }
+    #[test]
+    fn no_stack_is_used_up() {
+        for part in ["-", "not ", "~1", "[0]", "|string", "(", "{% elif a %}", "{% if a %}"] {
+            let times = LONGEST_SOURCE / part.len() - 10;
+            let _ = render(&format!("{{% if a %}}{}{{% endif %}}", part.repeat(times)));
+            let _ = render(&format!("{{{{ {}1 }}}}", part.repeat(times)));
+            let _ = render(&format!("{{{{ 1{} }}}}", part.repeat(times)));
+        }
+        let nested =
+            "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}";
+        assert_eq!(render(nested).unwrap(), "");
+        for used in [
+            "ns.x",
+            "ns.x | tojson",
+            "ns.x == [[ns.x]]",
+            "ns.x | string | length",
+            "{'a': 1}[ns.x]",
+            "ns.x < [ns.x]",
+        ] {
+            // Within the few steps of the first attempt, just beyond them, and far beyond.
+            for times in [200, 290, 320, 390, 4_000] {
+                let build =
+                    format!("{{% for i in range({times}) %}}{{% set ns.x = [[[[ns.x]]]] %}}{{% endfor %}}");
+                let _ = render(&format!("{{% set ns = namespace(x=[]) %}}{build}{{{{ {used} }}}}"));
+            }
+        }
+        let nested = "{% for j in range(99) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}{% endfor %}";
+        let nested = format!("{{% set ns = namespace(x=[]) %}}{nested}");
+        assert_eq!(render(&nested).unwrap_err().kind(), ErrorKind::OutOfFuel);
     }
 }

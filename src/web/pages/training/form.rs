@@ -256,7 +256,11 @@ const MORE: [(&str, &str, &str); 14] = [
     ("weight_decay", "Weight decay", "Pulls weights towards 0; 0 switches it off."),
     ("warmup_ratio", "Warm-up", "Share of the steps in which the learning rate rises."),
     ("max_grad_norm", "Gradient clipping", "Largest gradient norm; 0 switches it off."),
-    ("dropout", "Dropout", "Share of values dropped while training."),
+    (
+        "dropout",
+        "Dropout",
+        "Share of values dropped while training. Empty: the base model's own, or none with LoRA.",
+    ),
     ("seed", "Seed", "The same seed gives the same model."),
     ("lora_r", "LoRA rank", "Size of the adapter."),
     ("lora_alpha", "LoRA alpha", "Strength of the adapter; usually twice the rank."),

@@ -1,0 +1,2 @@
+#![no_main]
+llm_tuner_engine_fuzz::target!("checkpoint_state");

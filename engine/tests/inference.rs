@@ -4,20 +4,49 @@
 mod support;
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use llm_tuner_engine::data::rows::{Kind, Message, Role};
-use llm_tuner_engine::inference::{FinishReason, GenerateParams, Generation, LoadedModel, Prompt};
+use llm_tuner_engine::inference::{
+    FinishReason, GenerateParams, Generation, InferenceError, LoadedModel, Prompt,
+};
 use support::jobs::Job;
 
-/// Learns its few rows by heart.
-fn parrot() -> LoadedModel {
-    let job = Job::empty(&[("max_steps", "120"), ("batch_size", "4"), ("learning_rate", "0.003")]);
+/// Rows that ask for a colour and answer with two words about it.
+fn colours(job: &Job, before: &str, after: &str) {
     let rows = ["red", "green", "blue", "white"].map(|colour| {
-        format!("{{\"prompt\":\"say {colour}\",\"completion\":\"it is {colour}, naïve 🙂 {colour}\"}}\n")
+        format!("{{\"prompt\":\"say {colour}\",\"completion\":\"{before} {colour}, {after} {colour}\"}}\n")
     });
     job.file("input/data/training/a.jsonl", &rows.concat());
+}
+
+/// A job that learns its few rows by heart.
+fn parrot_job() -> Job {
+    let job = Job::empty(&[("max_steps", "120"), ("batch_size", "4"), ("learning_rate", "0.003")]);
+    colours(&job, "it is", "naïve 🙂");
     job.run().unwrap();
-    LoadedModel::load(&job.path("model"), None).unwrap()
+    job
+}
+
+fn parrot() -> LoadedModel {
+    LoadedModel::load(&parrot_job().path("model"), None).unwrap()
+}
+
+/// A job that teaches an adapter over the parrot to say something else.
+fn adapter_over(base: &Path, before: &str, after: &str) -> Job {
+    let settings = [("max_steps", "30"), ("batch_size", "4"), ("learning_rate", "0.003"), ("lora", "true")];
+    let settings =
+        [&settings[..], &[("lora_target_modules", "all-linear"), ("merge_adapter", "false")]].concat();
+    let job = Job::empty(&settings);
+    let to = job.path("input/data/model");
+    std::fs::create_dir_all(&to).unwrap();
+    for entry in std::fs::read_dir(base).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+    colours(&job, before, after);
+    job.run().unwrap();
+    job
 }
 
 fn generate(model: &LoadedModel, prompt: Prompt, params: &GenerateParams) -> (Generation, Vec<String>) {
@@ -82,4 +111,34 @@ fn sampling_follows_its_seed_and_a_long_prompt_loses_its_beginning() {
     let (answer, _) = generate(&model, Prompt::Text(String::new()), &endless);
     assert!(matches!(answer.finish_reason, FinishReason::Context | FinishReason::Stop));
     assert!(answer.tokens <= 256);
+}
+
+#[test]
+fn adapters_over_one_base_hold_its_weights_once() {
+    let base_job = parrot_job();
+    let base = LoadedModel::load(&base_job.path("model"), None).unwrap();
+    let jobs = [("here comes", "yes"), ("no more", "oh")]
+        .map(|(before, after)| adapter_over(&base_job.path("model"), before, after));
+    let [first, second] = jobs.each_ref().map(|job| base.load_adapter(&job.path("model")).unwrap());
+    // An adapter can be loaded over what another lies on.
+    let third = first.load_adapter(&jobs[1].path("model")).unwrap();
+    let say = |model: &LoadedModel| {
+        generate(model, Prompt::Completion("say blue".into()), &GenerateParams::default()).0.text
+    };
+    let answers = [&base, &first, &second].map(&say);
+    assert!(answers[0] != answers[1] && answers[1] != answers[2] && answers[2] != answers[0], "{answers:?}");
+    assert_eq!(say(&third), answers[2]);
+    for adapted in [&first, &second, &third] {
+        assert!(adapted.shares_base_with(&base));
+        assert_eq!(adapted.weight_bytes(), base.weight_bytes() + adapted.adapter_bytes());
+        assert_eq!(say(&adapted.base().unwrap()), answers[0]);
+    }
+    assert_eq!(base.adapter_bytes(), 0);
+
+    // Loaded by itself, an adapter says the same and shares nothing.
+    let alone = LoadedModel::load(&jobs[0].path("model"), Some(&base_job.path("model"))).unwrap();
+    assert_eq!(say(&alone), answers[1]);
+    assert!(!alone.shares_base_with(&base));
+    let error = first.load_adapter(&base_job.path("model")).unwrap_err();
+    assert!(matches!(error, InferenceError::NotAnAdapter { .. }), "{error}");
 }

@@ -12,6 +12,7 @@ use crate::kernels::{elementwise, matvec};
 use half::bf16;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The values of a weight, in row-major order.
 #[derive(Debug, Clone)]
@@ -53,17 +54,16 @@ impl Values {
         }
     }
 
-    /// To the nearest bf16.
-    pub(crate) fn round(&mut self) {
-        if let Self::F32(values) = self {
-            let mut rounded = vec![bf16::ZERO; values.len()];
-            elementwise::narrow(values, &mut rounded);
-            *self = Self::Bf16(rounded);
-        }
+    /// To the nearest bf16; `None` where they are rounded already.
+    pub(crate) fn rounded(&self) -> Option<Self> {
+        let Self::F32(values) = self else { return None };
+        let mut rounded = vec![bf16::ZERO; values.len()];
+        elementwise::narrow(values, &mut rounded);
+        Some(Self::Bf16(rounded))
     }
 
     /// To change; rounded values become f32 first.
-    pub fn exact(&mut self) -> &mut Vec<f32> {
+    pub(crate) fn exact(&mut self) -> &mut Vec<f32> {
         match self {
             Self::F32(values) => values,
             rounded => {
@@ -108,15 +108,17 @@ impl Model {
         }
         for ParameterId(i) in rounded_ids(&self.layout) {
             let parameter = &mut self.parameters[i];
-            if chosen(parameter) {
-                parameter.values.round();
+            if chosen(parameter)
+                && let Some(rounded) = parameter.values.rounded()
+            {
+                parameter.values = Arc::new(rounded);
             }
         }
     }
 
     /// `out = x W` or `out += x W` for a dense layer; with `turned`, `x Wᵀ`.
     pub(crate) fn times(&self, out: MatMut<'_>, x: Mat<'_>, linear: &Linear, turned: bool, write: Write) {
-        match &self.parameters[linear.weight.0].values {
+        match &*self.parameters[linear.weight.0].values {
             Values::F32(w) => self.product(out, x, linear.matrix(w), turned, write),
             Values::Bf16(w) => self.product(out, x, linear.matrix(w), turned, write),
         }
@@ -143,7 +145,7 @@ impl Model {
 
     /// `y = x W` for a dense layer and one row.
     pub(crate) fn row_times(&self, x: &[f32], linear: &Linear, y: &mut [f32]) {
-        match &self.parameters[linear.weight.0].values {
+        match &*self.parameters[linear.weight.0].values {
             Values::F32(w) => matvec::row_times(x, linear.matrix(w), y),
             Values::Bf16(w) => matvec::row_times(x, linear.matrix(w), y),
         }
@@ -152,7 +154,7 @@ impl Model {
     /// Writes the embedding of a token.
     pub(crate) fn token_row(&self, id: u32, out: &mut [f32]) {
         let start = id as usize * out.len();
-        match &self.parameters[self.layout.token_embedding.0].values {
+        match &*self.parameters[self.layout.token_embedding.0].values {
             Values::F32(table) => out.copy_from_slice(&table[start..start + out.len()]),
             Values::Bf16(table) => elementwise::widen(&table[start..start + out.len()], out),
         }

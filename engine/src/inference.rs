@@ -7,16 +7,17 @@ mod answer;
 mod ask;
 mod error;
 mod load;
+mod prefix;
 mod stop;
 
-pub(crate) use answer::{Stops, answer};
+pub(crate) use answer::{Answer, Answered, Fitted, Stops, answer_all};
 pub use ask::{FinishReason, GenerateParams, Generation, Prompt};
 pub use error::InferenceError;
 pub use stop::StopFilter;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::data::template::Template;
 use crate::data::tokens::prompt_tokens;
@@ -25,6 +26,7 @@ use crate::files::record::Record;
 use crate::files::{peft, record};
 use crate::model::{KvCache, Model};
 use crate::tokenizer::{Tokenizer, TokenizerError};
+use prefix::{Owner, Prefixes};
 
 /// A model ready to answer.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ pub struct LoadedModel {
     adapted: bool,
     /// Where the weights under the adapter were read, or all of them if there is none.
     base_dir: Arc<Path>,
+    /// Shared by all that share the weights.
+    prefixes: Arc<Mutex<Prefixes>>,
 }
 
 impl LoadedModel {
@@ -62,7 +66,8 @@ impl LoadedModel {
             return Err(InferenceError::NotAnAdapter { directory: adapter_dir.to_path_buf() });
         }
         let base = self.model.base_alone();
-        Self::with_adapter(adapter_dir, &self.base_dir, base, record::read(adapter_dir)?)
+        let adapted = Self::with_adapter(adapter_dir, &self.base_dir, base, record::read(adapter_dir)?)?;
+        Ok(Self { prefixes: Arc::clone(&self.prefixes), ..adapted })
     }
 
     fn open(
@@ -127,6 +132,7 @@ impl LoadedModel {
             template,
             adapted: true,
             base_dir: base_dir.into(),
+            prefixes: Arc::default(),
         })
     }
 
@@ -165,28 +171,52 @@ impl LoadedModel {
         self.model.adapter_bytes() as u64
     }
 
+    /// Bytes of earlier prompts that are kept for the next ones, by all that share the base's weights.
+    pub fn kept_prompt_bytes(&self) -> u64 {
+        self.prefixes().bytes() as u64
+    }
+
     /// Answers a prompt; `on_piece` gets the text as it comes and may break off.
     ///
     /// A prompt that leaves less than a quarter of the context free (or less than `max_new_tokens`, if that is
     /// less) loses its beginning. An answer ends at the latest when the context is full.
+    ///
+    /// What a prompt has in common with the beginning of an earlier one, as a conversation's next question has, is not
+    /// computed again; the answer is the same.
     pub fn generate(
         &self,
         prompt: &Prompt,
         params: &GenerateParams,
         on_piece: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation, InferenceError> {
-        let ids = self.prompt_tokens(prompt)?;
+        let request = Request { model: self, prompt, params };
+        let mut answers = generate_many(&[request], &mut |_, piece| on_piece(piece))?;
+        Ok(answers.swap_remove(0))
+    }
+
+    fn answer<'a>(&'a self, prompt: &Prompt, params: &GenerateParams) -> Result<Answer<'a>, InferenceError> {
         let mut stop = Stops::of(&self.template, &self.tokenizer);
         if matches!(prompt, Prompt::Text(_)) {
             stop.texts.clear();
         }
         stop.texts.extend(params.stop.iter().filter(|text| !text.is_empty()).cloned());
-        let cache = if self.adapted {
-            KvCache::new(self.model.config())
-        } else {
-            KvCache::without_adapter(self.model.config())
-        };
-        answer(&self.model, &self.tokenizer, cache, ids, params, &stop, on_piece)
+        let ids = self.prompt_tokens(prompt)?;
+        let prompt = Fitted::new(ids, params.max_new_tokens, &self.model, &self.tokenizer);
+        let known = self.prefixes().take(self.owner(), &prompt.ids);
+        let cache = known.unwrap_or_else(|| match self.owner() {
+            Some(_) => KvCache::new(self.model.config()),
+            None => KvCache::without_adapter(self.model.config()),
+        });
+        Ok(Answer::new(&self.model, &self.tokenizer, cache, prompt, params, stop))
+    }
+
+    /// Whose keys and values its prompts have.
+    fn owner(&self) -> Owner<'_> {
+        (self.adapted && self.model.lora().is_some()).then_some(&self.model)
+    }
+
+    fn prefixes(&self) -> MutexGuard<'_, Prefixes> {
+        self.prefixes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The prompt in tokens, template applied.
@@ -196,4 +226,34 @@ impl LoadedModel {
         // With nothing before it, a text begins as a document does.
         Ok(if ids.is_empty() { vec![self.tokenizer.end_of_text()] } else { ids })
     }
+}
+
+/// One of several prompts that are answered together.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub model: &'a LoadedModel,
+    pub prompt: &'a Prompt,
+    pub params: &'a GenerateParams,
+}
+
+/// Answers several prompts side by side: the weights are read once for all, so that a few answers take hardly longer
+/// than one. Each may have its own adapter or none, over one base in memory (see [`LoadedModel::load_adapter`] and
+/// [`LoadedModel::base`]), its own settings and its own end. `on_piece` gets the request's place and its text as it
+/// comes, and may break off that answer.
+///
+/// Each answer is the one that its prompt gets alone: no row's sums depend on the rows beside it.
+///
+/// # Errors
+/// As [`LoadedModel::generate`], for any of the prompts; and where the models do not share their base's weights.
+pub fn generate_many(
+    requests: &[Request<'_>],
+    on_piece: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
+) -> Result<Vec<Generation>, InferenceError> {
+    let answers = requests.iter().map(|request| request.model.answer(request.prompt, request.params));
+    let answered = answer_all(answers.collect::<Result<_, _>>()?, on_piece)?;
+    let keep = |(request, answered): (&Request<'_>, Answered)| {
+        request.model.prefixes().keep(request.model.owner(), answered.prompt, answered.cache);
+        answered.generation
+    };
+    Ok(requests.iter().zip(answered).map(keep).collect())
 }

@@ -19,7 +19,7 @@ mod weight;
 mod workspace;
 
 pub use batch::{Batch, IGNORE, LossSum};
-pub use cached::KvCache;
+pub use cached::{Continuation, KvCache};
 pub(crate) use forward::Pass;
 pub(crate) use gradients::Gradients;
 pub use parameters::Parameter;

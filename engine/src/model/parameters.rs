@@ -118,6 +118,11 @@ impl Block {
         attention_in.iter_mut().chain([attention_out]).chain(mlp_in).chain([mlp_out])
     }
 
+    /// One of [`Block::linears`], by its place there.
+    pub fn linear(&self, place: usize) -> Option<&Linear> {
+        self.linears().nth(place)
+    }
+
     pub fn places(&self) -> Places {
         let attention_out = self.attention_in.len();
         let mlp_in = attention_out + 1;

@@ -6,9 +6,11 @@
 
 use super::{Block, Layout, Linear, Model, Orientation, Parameter, ParameterId, plan};
 use crate::config::ModelConfig;
+use crate::kernels::elementwise;
+use crate::kernels::few_rows::few_rows;
 use crate::kernels::gemm::{Element, Mat, MatMut, Threads, Write, gemm};
+use crate::kernels::team::Leader;
 use crate::kernels::tier::{Precision, Tier};
-use crate::kernels::{elementwise, matvec};
 use half::bf16;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,11 +145,18 @@ impl Model {
         gemm(self.tier, out, x, w, 1.0, write, Threads::Pool);
     }
 
-    /// `y = x W` for a dense layer and one row.
-    pub(crate) fn row_times(&self, x: &[f32], linear: &Linear, y: &mut [f32]) {
+    /// `out = x W` for a dense layer and few rows; `sums` is scratch memory.
+    pub(crate) fn few_times(
+        &self,
+        team: &mut Leader<'_>,
+        x: Mat<'_>,
+        linear: &Linear,
+        out: MatMut<'_>,
+        sums: &mut Vec<f32>,
+    ) {
         match &*self.parameters[linear.weight.0].values {
-            Values::F32(w) => matvec::row_times(x, linear.matrix(w), y),
-            Values::Bf16(w) => matvec::row_times(x, linear.matrix(w), y),
+            Values::F32(w) => few_rows(team, x, linear.matrix(w), out, sums),
+            Values::Bf16(w) => few_rows(team, x, linear.matrix(w), out, sums),
         }
     }
 

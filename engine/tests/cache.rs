@@ -65,7 +65,7 @@ fn refusals_leave_the_cache_as_it_was() {
 /// Both families on every tier of the processor, weights rounded as for answers.
 fn on_every_tier() -> impl Iterator<Item = Model> {
     let both = |tier| [model().on(tier).for_answers(), llama().on(tier).for_answers()];
-    Tier::available().into_iter().flat_map(both)
+    Tier::available().flat_map(both)
 }
 
 /// The model with an adapter of its own over the same weights.

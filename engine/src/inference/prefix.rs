@@ -69,8 +69,9 @@ impl Prefixes {
             return;
         }
         self.0.retain(|other| {
-            let gone = other.owner.as_ref().is_some_and(|owner| owner.strong_count() == 0);
-            !gone && !(other.is_of(owner) && kept.ids.starts_with(&other.ids))
+            let alive = other.owner.as_ref().is_none_or(|owner| owner.strong_count() > 0);
+            let replaced = other.is_of(owner) && kept.ids.starts_with(&other.ids);
+            alive && !replaced
         });
         self.0.push(kept);
         let mut bytes = self.bytes();

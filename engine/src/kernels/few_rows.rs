@@ -6,7 +6,7 @@
 //! stand beside it, and on any number of threads.
 
 use super::gemm::{Mat, MatMut};
-use super::lanes::{Lanes, Loop, Weight, total, with_lanes};
+use super::lanes::{Lanes, Loop, Weight, with_lanes};
 use super::team::Leader;
 use super::{LANES, elementwise};
 
@@ -113,28 +113,28 @@ impl<E: Weight, const N: usize> Dots<'_, E, N> {
         // Pointers, because a check of each block's bounds would cost as much as its sums.
         let x_lanes = self.x.map(|x| x.as_chunks().0[..blocks].as_ptr());
         let w_lanes: [*const [E; LANES]; R] = w.map(|w| w.as_chunks().0[..blocks].as_ptr());
-        // SAFETY: promised by the caller; so below.
-        let zero = unsafe { L::splat(0.0) };
-        let (mut x, mut sums) = ([zero; N], [[zero; N]; R]);
-        for b in 0..blocks {
-            for n in 0..N {
-                // The block is inside its row, which was cut to `blocks`; so below.
-                x[n] = unsafe { L::load(&*x_lanes[n].add(b)) };
-            }
-            for r in 0..R {
-                let w: L = unsafe { E::lanes(&*w_lanes[r].add(b)) };
+        // SAFETY: the instructions are promised by the caller; all blocks are inside their rows, cut to `blocks`.
+        let sums = unsafe {
+            let zero = L::splat(0.0);
+            let (mut x, mut sums) = ([zero; N], [[zero; N]; R]);
+            for b in 0..blocks {
                 for n in 0..N {
-                    sums[r][n] = unsafe { sums[r][n].plus_product(x[n], w) };
+                    x[n] = L::load(&*x_lanes[n].add(b));
+                }
+                for r in 0..R {
+                    let w: L = E::lanes(&*w_lanes[r].add(b));
+                    for n in 0..N {
+                        sums[r][n] = sums[r][n].plus_product(x[n], w);
+                    }
                 }
             }
-        }
-        for r in 0..R {
-            for n in 0..N {
-                let mut lanes = [0.0; LANES];
-                unsafe { sums[r][n].store(&mut lanes) };
+            sums.map(|sums| sums.map(|sum| sum.total()))
+        };
+        for (r, sums) in sums.iter().enumerate() {
+            for (n, sum) in sums.iter().enumerate() {
                 let rest = self.x[n][blocks * LANES..].iter().zip(&w[r][blocks * LANES..]);
                 let rest: f32 = rest.map(|(x, w)| x * w.to_f32()).sum();
-                self.out[n * outputs + first + r] = total(lanes) + rest;
+                self.out[n * outputs + first + r] = sum + rest;
             }
         }
     }
@@ -182,20 +182,21 @@ impl<E: Weight, const N: usize> Loop for Columns<'_, E, N> {
                 &w[row * outputs..(row + 1) * outputs]
             });
             let lanes: [*const [E; LANES]; DEPTH] = rows.map(|row| row.as_chunks().0[..whole].as_ptr());
-            // SAFETY: promised by the caller; so below.
-            let mut w = [unsafe { L::splat(0.0) }; DEPTH];
-            for b in 0..whole {
-                for i in 0..DEPTH {
-                    // The block is inside its row, which was cut to `whole` blocks.
-                    w[i] = unsafe { E::lanes(&*lanes[i].add(b)) };
-                }
-                for n in 0..N {
-                    let Some(out) = out[n * outputs + b * LANES..].first_chunk_mut() else { break };
-                    let mut sum = unsafe { L::load(out) };
+            // SAFETY: the instructions are promised by the caller; all blocks are inside their rows, cut to `whole`.
+            unsafe {
+                let mut w = [L::splat(0.0); DEPTH];
+                for b in 0..whole {
                     for i in 0..DEPTH {
-                        sum = unsafe { sum.plus_product(L::splat(factors[n][i]), w[i]) };
+                        w[i] = E::lanes(&*lanes[i].add(b));
                     }
-                    unsafe { sum.store(out) };
+                    for n in 0..N {
+                        let Some(out) = out[n * outputs + b * LANES..].first_chunk_mut() else { break };
+                        let mut sum = L::load(out);
+                        for i in 0..DEPTH {
+                            sum = sum.plus_product(L::splat(factors[n][i]), w[i]);
+                        }
+                        sum.store(out);
+                    }
                 }
             }
             for j in whole * LANES..outputs {

@@ -25,6 +25,11 @@ pub trait Lanes: Copy {
     /// # Safety
     /// As [`Lanes::splat`].
     unsafe fn store(self, to: &mut [f32; LANES]);
+    /// The sum of the lanes.
+    ///
+    /// # Safety
+    /// As [`Lanes::splat`].
+    unsafe fn total(self) -> f32;
 }
 
 /// What weights are stored as.
@@ -48,19 +53,6 @@ impl Weight for bf16 {
         // SAFETY: promised by the caller.
         unsafe { L::widen(from) }
     }
-}
-
-/// The sum of the lanes, by halves.
-#[inline(always)]
-pub fn total(mut lanes: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
 }
 
 impl Lanes for [f32; LANES] {
@@ -90,6 +82,11 @@ impl Lanes for [f32; LANES] {
     #[inline(always)]
     unsafe fn store(self, to: &mut [f32; LANES]) {
         *to = self;
+    }
+
+    #[inline(always)]
+    unsafe fn total(self) -> f32 {
+        self.iter().sum()
     }
 }
 
@@ -132,6 +129,12 @@ mod x86 {
         unsafe fn store(self, to: &mut [f32; LANES]) {
             // SAFETY: both are sixteen f32.
             *to = unsafe { transmute::<Self, [f32; LANES]>(self) };
+        }
+
+        #[inline(always)]
+        unsafe fn total(self) -> f32 {
+            // SAFETY: as above.
+            unsafe { _mm512_reduce_add_ps(self) }
         }
     }
 
@@ -176,6 +179,13 @@ mod x86 {
         unsafe fn store(self, to: &mut [f32; LANES]) {
             // SAFETY: both are sixteen f32.
             *to = unsafe { transmute::<[__m256; 2], [f32; LANES]>([self.0, self.1]) };
+        }
+
+        #[inline(always)]
+        unsafe fn total(self) -> f32 {
+            // SAFETY: both are eight f32.
+            let halves = unsafe { transmute::<__m256, [f32; 8]>(_mm256_add_ps(self.0, self.1)) };
+            halves.iter().sum()
         }
     }
 

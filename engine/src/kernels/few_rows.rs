@@ -57,7 +57,7 @@ pub fn few_rows<E: Weight>(
             }
         }
     } else if let Some(w) = w.contiguous() {
-        let height = inputs.div_ceil(DEPTH_PIECES).next_multiple_of(DEPTH).max(DEPTH);
+        let height = inputs.div_ceil(DEPTH_PIECES).next_multiple_of(DEPTH);
         let pieces = inputs.div_ceil(height).max(1);
         sums.resize((pieces * rows * outputs).max(sums.len()), 0.0);
         let sums = &mut sums[..pieces * rows * outputs];
@@ -100,58 +100,33 @@ struct Dots<'a, E, const N: usize> {
     out: &'a mut [f32],
 }
 
-impl<E: Weight, const N: usize> Dots<'_, E, N> {
-    /// The `R` outputs from `first` on, whose weights are read side by side.
-    ///
-    /// # Safety
-    /// As [`Lanes::splat`].
-    #[inline(always)]
-    unsafe fn some<L: Lanes, const R: usize>(&mut self, first: usize) {
-        let (depth, outputs) = (self.x[0].len(), self.out.len() / N);
-        let w: [&[E]; R] = std::array::from_fn(|r| &self.w[(first + r) * depth..][..depth]);
-        let blocks = depth / LANES;
-        // Pointers, because a check of each block's bounds would cost as much as its sums.
-        let x_lanes = self.x.map(|x| x.as_chunks().0[..blocks].as_ptr());
-        let w_lanes: [*const [E; LANES]; R] = w.map(|w| w.as_chunks().0[..blocks].as_ptr());
-        // SAFETY: the instructions are promised by the caller; all blocks are inside their rows, cut to `blocks`.
-        let sums = unsafe {
-            let zero = L::splat(0.0);
-            let (mut x, mut sums) = ([zero; N], [[zero; N]; R]);
-            for b in 0..blocks {
-                for n in 0..N {
-                    x[n] = L::load(&*x_lanes[n].add(b));
-                }
-                for r in 0..R {
-                    let w: L = E::lanes(&*w_lanes[r].add(b));
-                    for n in 0..N {
-                        sums[r][n] = sums[r][n].plus_product(x[n], w);
-                    }
-                }
-            }
-            sums.map(|sums| sums.map(|sum| sum.total()))
-        };
-        for (r, sums) in sums.iter().enumerate() {
-            for (n, sum) in sums.iter().enumerate() {
-                let rest = self.x[n][blocks * LANES..].iter().zip(&w[r][blocks * LANES..]);
-                let rest: f32 = rest.map(|(x, w)| x * w.to_f32()).sum();
-                self.out[n * outputs + first + r] = sum + rest;
-            }
-        }
-    }
-}
-
 impl<E: Weight, const N: usize> Loop for Dots<'_, E, N> {
     #[inline(always)]
-    unsafe fn run<L: Lanes>(mut self) {
-        let outputs = self.out.len() / N;
-        let even = outputs / 2 * 2;
-        for first in (0..even).step_by(2) {
-            // SAFETY: promised by the caller.
-            unsafe { self.some::<L, 2>(first) };
-        }
-        if even < outputs {
-            // SAFETY: as above.
-            unsafe { self.some::<L, 1>(even) };
+    unsafe fn run<L: Lanes>(self) {
+        let Self { x, w, out } = self;
+        let (depth, outputs) = (x[0].len(), out.len() / N);
+        let blocks = depth / LANES;
+        // Pointers, because a check of each block's bounds would cost as much as its sums.
+        let x_lanes = x.map(|x| x.as_chunks::<LANES>().0[..blocks].as_ptr());
+        // One output after the other: memory is read fastest in one stream.
+        for j in 0..outputs {
+            let w = &w[j * depth..(j + 1) * depth];
+            let w_lanes = w.as_chunks::<LANES>().0[..blocks].as_ptr();
+            // SAFETY: the instructions are promised by the caller; all blocks are inside their rows, cut to `blocks`.
+            let sums = unsafe {
+                let mut sums = [L::splat(0.0); N];
+                for b in 0..blocks {
+                    let w: L = E::lanes(&*w_lanes.add(b));
+                    for n in 0..N {
+                        sums[n] = sums[n].plus_product(L::load(&*x_lanes[n].add(b)), w);
+                    }
+                }
+                sums.map(|sum| sum.total())
+            };
+            for (n, sum) in sums.iter().enumerate() {
+                let rest = x[n][blocks * LANES..].iter().zip(&w[blocks * LANES..]);
+                out[n * outputs + j] = sum + rest.map(|(x, w)| x * w.to_f32()).sum::<f32>();
+            }
         }
     }
 }

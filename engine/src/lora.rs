@@ -12,6 +12,7 @@ use crate::rng::Stream;
 use crate::tensor::{Tensor, TensorMap};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// PEFT's word for every dense layer but the head.
 pub const ALL_LINEAR: &str = "all-linear";
@@ -130,7 +131,8 @@ impl Model {
                     [("A", vec![r, inputs], a), ("B", vec![outputs, r], vec![0.0; outputs * r])]
                 {
                     let name = format!("base_model.model.{path}.lora_{kind}.weight");
-                    self.parameters.push(Parameter { name, shape, values: values.into(), trainable: true });
+                    let values = Arc::new(values.into());
+                    self.parameters.push(Parameter { name, shape, values, trainable: true });
                 }
                 linear.adapter = Some(Adapter {
                     a: ParameterId(id),
@@ -184,7 +186,7 @@ impl Model {
                 let [a, b] = [adapter.a, adapter.b].map(|id| adapters[id.0 - base].values.to_f32());
                 let a = Mat::new(&a, adapter.rank, linear.inputs);
                 let b = Mat::new(&b, linear.outputs, adapter.rank);
-                let weight = self.parameters[linear.weight.0].values.exact();
+                let weight = self.parameters[linear.weight.0].own();
                 let (out, left, right) = match linear.orientation {
                     Orientation::InOut => (MatMut::new(weight, linear.inputs, linear.outputs), a.t(), b.t()),
                     Orientation::OutIn => (MatMut::new(weight, linear.outputs, linear.inputs), b, a),

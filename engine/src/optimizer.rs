@@ -93,7 +93,7 @@ impl Optimizer {
                 OptimizerKind::AdamW => (lr * decay, 0.0),
                 OptimizerKind::Adam | OptimizerKind::Sgd => (0.0, decay),
             };
-            let w = parameter.values.exact();
+            let w = parameter.own();
             let Some(Some(moments)) = self.moments.get_mut(i) else {
                 match g {
                     Values::Bf16(g) => adamw::sgd(w, g, lr, coupled, gradient_scale),

@@ -4,21 +4,51 @@
 mod support;
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use llm_tuner_engine::data::rows::{Kind, Message, Role};
 use llm_tuner_engine::error::NextStep;
-use llm_tuner_engine::inference::{FinishReason, GenerateParams, Generation, LoadedModel, Prompt};
+use llm_tuner_engine::inference::{
+    FinishReason, GenerateParams, Generation, InferenceError, LoadedModel, Prompt, Request, generate_many,
+};
+use llm_tuner_engine::model::ModelError;
 use support::jobs::Job;
 
-/// Learns its few rows by heart.
-fn parrot() -> LoadedModel {
-    let job = Job::empty(&[("max_steps", "120"), ("batch_size", "4"), ("learning_rate", "0.003")]);
+/// Rows that ask for a colour and answer with two words about it.
+fn colours(job: &Job, before: &str, after: &str) {
     let rows = ["red", "green", "blue", "white"].map(|colour| {
-        format!("{{\"prompt\":\"say {colour}\",\"completion\":\"it is {colour}, naïve 🙂 {colour}\"}}\n")
+        format!("{{\"prompt\":\"say {colour}\",\"completion\":\"{before} {colour}, {after} {colour}\"}}\n")
     });
     job.file("input/data/training/a.jsonl", &rows.concat());
+}
+
+/// A job that learns its few rows by heart.
+fn parrot_job() -> Job {
+    let job = Job::empty(&[("max_steps", "120"), ("batch_size", "4"), ("learning_rate", "0.003")]);
+    colours(&job, "it is", "naïve 🙂");
     job.run().unwrap();
-    LoadedModel::load(&job.path("model"), None).unwrap()
+    job
+}
+
+fn parrot() -> LoadedModel {
+    LoadedModel::load(&parrot_job().path("model"), None).unwrap()
+}
+
+/// A job that teaches an adapter over the parrot to say something else.
+fn adapter_over(base: &Path, before: &str, after: &str) -> Job {
+    let settings = [("max_steps", "30"), ("batch_size", "4"), ("learning_rate", "0.003"), ("lora", "true")];
+    let settings =
+        [&settings[..], &[("lora_target_modules", "all-linear"), ("merge_adapter", "false")]].concat();
+    let job = Job::empty(&settings);
+    let to = job.path("input/data/model");
+    std::fs::create_dir_all(&to).unwrap();
+    for entry in std::fs::read_dir(base).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+    colours(&job, before, after);
+    job.run().unwrap();
+    job
 }
 
 fn generate(model: &LoadedModel, prompt: Prompt, params: &GenerateParams) -> (Generation, Vec<String>) {
@@ -96,4 +126,99 @@ fn sampling_follows_its_seed_and_a_long_prompt_loses_its_beginning() {
     let (answer, _) = generate(&model, Prompt::Text(String::new()), &endless);
     assert!(matches!(answer.finish_reason, FinishReason::Context | FinishReason::Stop));
     assert!(answer.tokens <= 256);
+}
+
+#[test]
+fn adapters_over_one_base_hold_its_weights_once() {
+    let base_job = parrot_job();
+    let base = LoadedModel::load(&base_job.path("model"), None).unwrap();
+    let jobs = [("here comes", "yes"), ("no more", "oh")]
+        .map(|(before, after)| adapter_over(&base_job.path("model"), before, after));
+    let [first, second] = jobs.each_ref().map(|job| base.load_adapter(&job.path("model")).unwrap());
+    // An adapter can be loaded over what another lies on.
+    let third = first.load_adapter(&jobs[1].path("model")).unwrap();
+    let say = |model: &LoadedModel| {
+        generate(model, Prompt::Completion("say blue".into()), &GenerateParams::default()).0.text
+    };
+    let answers = [&base, &first, &second].map(&say);
+    assert!(answers[0] != answers[1] && answers[1] != answers[2] && answers[2] != answers[0], "{answers:?}");
+    assert_eq!(say(&third), answers[2]);
+    for adapted in [&first, &second, &third] {
+        assert!(adapted.shares_base_with(&base));
+        assert_eq!(adapted.weight_bytes(), base.weight_bytes() + adapted.adapter_bytes());
+        assert_eq!(say(&adapted.base().unwrap()), answers[0]);
+    }
+    assert_eq!(base.adapter_bytes(), 0);
+
+    // Side by side, each says what it says alone; base and tuned, and two adapters.
+    let prompts = ["say blue", "say red", "say green", "say"].map(|text| Prompt::Completion(text.into()));
+    let params = [
+        GenerateParams::default(),
+        GenerateParams { temperature: 1.2, seed: 5, max_new_tokens: 40, ..GenerateParams::default() },
+        GenerateParams { max_new_tokens: 2, ..GenerateParams::default() },
+        GenerateParams { max_new_tokens: 0, ..GenerateParams::default() },
+    ];
+    let beside = first.base().unwrap();
+    let models = [&first, &beside, &second, &third, &base];
+    let mut requests = Vec::new();
+    for (i, prompt) in prompts.iter().enumerate() {
+        for (j, model) in models.iter().enumerate() {
+            requests.push(Request { model, prompt, params: &params[(i + j) % params.len()] });
+        }
+    }
+    let mut pieces = vec![String::new(); requests.len()];
+    let together = generate_many(&requests, &mut |i, piece| {
+        pieces[i].push_str(piece);
+        ControlFlow::Continue(())
+    });
+    for ((request, together), pieces) in requests.iter().zip(together.unwrap()).zip(pieces) {
+        let (alone, _) = generate(request.model, request.prompt.clone(), request.params);
+        let of = |g: &Generation| (g.text.clone(), g.tokens, g.prompt_tokens, g.finish_reason);
+        assert_eq!(of(&together), of(&alone), "{:?} {:?}", request.prompt, request.params);
+        assert_eq!(pieces, alone.text);
+    }
+    // One that is broken off does not end the others.
+    let two = [requests[0], requests[2]];
+    let broken_off = generate_many(&two, &mut |i, _| match i {
+        0 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    let ends: Vec<FinishReason> = broken_off.unwrap().iter().map(|answer| answer.finish_reason).collect();
+    assert!(ends[0] == FinishReason::Cancelled && ends[1] != FinishReason::Cancelled, "{ends:?}");
+
+    // Loaded by itself, an adapter says the same and shares nothing.
+    let alone = LoadedModel::load(&jobs[0].path("model"), Some(&base_job.path("model"))).unwrap();
+    assert_eq!(say(&alone), answers[1]);
+    assert!(!alone.shares_base_with(&base));
+    let strangers = [&alone, &base].map(|model| Request { model, prompt: &prompts[0], params: &params[0] });
+    let error = generate_many(&strangers, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, InferenceError::Model(ModelError::ForeignBase)), "{error}");
+    let error = first.load_adapter(&base_job.path("model")).unwrap_err();
+    assert!(matches!(error, InferenceError::NotAnAdapter { .. }), "{error}");
+}
+
+#[test]
+fn a_conversation_goes_on_where_it_was_and_says_the_same() {
+    let job = parrot_job();
+    let open = || LoadedModel::load(&job.path("model"), None).unwrap();
+    let model = open();
+    let params = GenerateParams { temperature: 0.8, max_new_tokens: 12, ..GenerateParams::default() };
+    assert_eq!(model.kept_prompt_bytes(), 0);
+    let mut text = "say".to_owned();
+    for (turn, word) in [" green", " blue", " white", " red"].into_iter().enumerate() {
+        text.push_str(word);
+        let prompt = Prompt::Text(text.clone());
+        let params = GenerateParams { seed: turn as u64, ..params.clone() };
+        let (answer, _) = generate(&model, prompt.clone(), &params);
+        // A model that has answered nothing yet.
+        assert_eq!(answer.text, generate(&open(), prompt.clone(), &params).0.text);
+        // The same question again, with the whole prompt known.
+        assert_eq!(answer.text, generate(&model, prompt, &params).0.text);
+        text.push_str(&answer.text);
+    }
+    // A prompt takes the place of those that it begins with.
+    let one = model.kept_prompt_bytes();
+    assert!(one > 0);
+    generate(&model, Prompt::Text(text), &params);
+    assert!(model.kept_prompt_bytes() < 3 * one, "{one} {}", model.kept_prompt_bytes());
 }

@@ -108,8 +108,10 @@ pub fn read_frozen(directory: &Path, config: &ModelConfig, tier: Tier) -> Result
     let rounded = rounded_names(config, tier);
     read_each(directory, config, |name, Tensor { shape, data }| {
         let mut values = Values::from(data);
-        if rounded.contains(&name) {
-            values.round();
+        if rounded.contains(&name)
+            && let Some(rounded) = values.rounded()
+        {
+            values = rounded;
         }
         weights.insert(name, (shape, values)).is_none()
     })?;

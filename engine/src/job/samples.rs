@@ -9,7 +9,7 @@ use super::report::Reporter;
 use crate::data::rows::{self, Row};
 use crate::data::template::Template;
 use crate::data::tokens::prompt_tokens;
-use crate::inference::{GenerateParams, Stops, answer};
+use crate::inference::{Answer, Answered, Fitted, GenerateParams, Stops, answer_all};
 use crate::model::{KvCache, Model};
 use crate::tokenizer::Tokenizer;
 
@@ -66,18 +66,15 @@ impl Samples {
         if !last && self.spent > SHARE * start + SECONDS {
             return Ok(());
         }
-        for sample in &self.rows {
+        let answers = self.rows.iter().map(|sample| {
             let params =
                 GenerateParams { max_new_tokens: sample.max_new_tokens, ..GenerateParams::default() };
-            let generation = answer(
-                model,
-                tokenizer,
-                KvCache::new(model.config()),
-                sample.ids.clone(),
-                &params,
-                &self.stop,
-                &mut |_| ControlFlow::Continue(()),
-            )?;
+            let prompt = Fitted::new(sample.ids.clone(), params.max_new_tokens, model, tokenizer);
+            let cache = KvCache::new(model.config());
+            Answer::new(model, tokenizer, cache, prompt, &params, self.stop.clone())
+        });
+        let answered = answer_all(answers.collect(), &mut |_, _| ControlFlow::Continue(()))?;
+        for (sample, Answered { generation, .. }) in self.rows.iter().zip(answered) {
             report.event(
                 "sample",
                 json!({

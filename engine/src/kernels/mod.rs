@@ -28,13 +28,15 @@ pub mod adamw;
 pub mod attention;
 pub mod cross_entropy;
 pub mod elementwise;
+pub mod few_rows;
 pub mod gemm;
+mod lanes;
 pub mod layernorm;
 mod math;
-pub mod matvec;
 pub mod rmsnorm;
 pub mod rope;
 pub mod softmax;
+pub mod team;
 pub mod tier;
 
 /// Partial sums that a vectorised reduction keeps.

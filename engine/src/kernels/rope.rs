@@ -15,10 +15,15 @@ pub struct Angles {
 }
 
 impl Angles {
-    /// The angles of `count` positions from `first` on: `frequencies` per position, sines and cosines times `factor`.
-    /// Computed in f64 from an angle in f32, as `transformers` rounds it.
+    /// The angles of `count` positions from `first` on.
     pub fn new(frequencies: &[f32], factor: f32, first: usize, count: usize) -> Self {
-        let angles = (first..first + count).flat_map(|position| {
+        Self::at(frequencies, factor, first..first + count)
+    }
+
+    /// The angles of some positions: `frequencies` per position, sines and cosines times `factor`. Computed in f64 from
+    /// an angle in f32, as `transformers` rounds it.
+    pub fn at(frequencies: &[f32], factor: f32, positions: impl Iterator<Item = usize>) -> Self {
+        let angles = positions.flat_map(|position| {
             frequencies.iter().map(move |frequency| f64::from(position as f32 * frequency))
         });
         let (cosines, sines) =

@@ -19,7 +19,7 @@ mod weight;
 mod workspace;
 
 pub use batch::{Batch, IGNORE, LossSum};
-pub use cached::KvCache;
+pub use cached::{Continuation, KvCache};
 pub(crate) use forward::Pass;
 pub(crate) use gradients::Gradients;
 pub use parameters::Parameter;
@@ -30,6 +30,7 @@ pub(crate) use weight::{rounded_ids, rounded_names};
 pub(crate) use workspace::{Keep, Workspace, head_rows, largest_group};
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::config::{Architecture, ConfigError, ModelConfig};
 use crate::error::short;
@@ -62,6 +63,8 @@ pub enum ModelError {
     ForeignCache,
     #[error("the model has no adapter")]
     NoLora,
+    #[error("the models do not share one base; load the adapters over the same loaded model")]
+    ForeignBase,
     #[error(
         "token {token} is outside the vocabulary of {vocab_size}; the tokenizer belongs to another model"
     )]
@@ -74,7 +77,8 @@ pub enum ModelError {
     MalformedBatch { tokens: usize, targets: usize, lengths: usize },
 }
 
-/// A model with all its weights in f32, and possibly a LoRA adapter.
+/// A model: its weights, in f32 or rounded where they are only read, and possibly a LoRA adapter. A clone shares the
+/// weights until one of the two changes them.
 #[derive(Debug, Clone)]
 pub struct Model {
     config: ModelConfig,
@@ -114,7 +118,7 @@ impl Model {
                     (0..count as u64).map(|j| (stream.normal(j) * f64::from(std)) as f32).collect()
                 }
             };
-            Parameter { name: w.name, shape: w.shape, values: values.into(), trainable: true }
+            Parameter { name: w.name, shape: w.shape, values: Arc::new(values.into()), trainable: true }
         };
         let parameters: Vec<Parameter> = wanted.into_iter().enumerate().map(fill).collect();
         Ok(Self::of(config, architecture, layout, parameters))
@@ -190,8 +194,30 @@ impl Model {
         self.parameters.iter().map(|p| p.values.bytes()).sum()
     }
 
+    /// Bytes of the adapter's weights.
+    pub fn adapter_bytes(&self) -> usize {
+        self.parameters[self.base_len..].iter().map(|p| p.values.bytes()).sum()
+    }
+
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// The same base without the adapter, over the same weights in memory: for another adapter, or for none.
+    pub fn base_alone(&self) -> Self {
+        let mut alone = self.clone();
+        alone.parameters.truncate(self.base_len);
+        alone.layout.blocks.iter_mut().flat_map(Block::linears_mut).for_each(|linear| linear.adapter = None);
+        alone.lora = None;
+        alone
+    }
+
+    /// Whether the base weights of both are the same values in memory.
+    pub fn shares_base_with(&self, other: &Self) -> bool {
+        let pairs = self.base().iter().zip(other.base());
+        self.base_len == other.base_len
+            && self.tier == other.tier
+            && pairs.into_iter().all(|(ours, theirs)| Arc::ptr_eq(&ours.values, &theirs.values))
     }
 
     /// The adapter's settings, if there is one.
@@ -201,7 +227,7 @@ impl Model {
 
     /// The values of a weight that is never rounded: of a norm, a bias, a table of positions, an adapter.
     pub(crate) fn values(&self, id: ParameterId) -> &[f32] {
-        match &self.parameters[id.0].values {
+        match &*self.parameters[id.0].values {
             Values::F32(values) => values,
             Values::Bf16(_) => {
                 debug_assert!(false, "{} is rounded", self.parameters[id.0].name);
@@ -243,7 +269,9 @@ pub(crate) fn take(
         {
             Err(ModelError::WrongShape { name, expected, found: shape })
         }
-        Some((_, values)) => Ok(Parameter { name, shape: expected, values, trainable: true }),
+        Some((_, values)) => {
+            Ok(Parameter { name, shape: expected, values: Arc::new(values), trainable: true })
+        }
     }
 }
 

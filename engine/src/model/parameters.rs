@@ -5,6 +5,7 @@
 
 use super::weight::Values;
 use crate::kernels::gemm::{Element, Mat};
+use std::sync::Arc;
 
 /// Position of a weight tensor in the model's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,7 +17,8 @@ pub struct Parameter {
     /// Name in the file it is saved to.
     pub name: String,
     pub shape: Vec<usize>,
-    pub values: Values,
+    /// Shared by the models that are made over one base.
+    pub values: Arc<Values>,
     /// Frozen weights get no gradient and no optimizer state.
     pub trainable: bool,
 }
@@ -25,6 +27,11 @@ impl Parameter {
     /// Matrices decay, biases and norms do not: the groups of `transformers.Trainer`.
     pub fn decays(&self) -> bool {
         self.shape.len() >= 2
+    }
+
+    /// The values to change, in f32: this model's own from then on, copied only where another shares them.
+    pub fn own(&mut self) -> &mut Vec<f32> {
+        Arc::make_mut(&mut self.values).exact()
     }
 }
 
@@ -109,6 +116,11 @@ impl Block {
     pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
         let Self { attention_in, attention_out, mlp_in, mlp_out, .. } = self;
         attention_in.iter_mut().chain([attention_out]).chain(mlp_in).chain([mlp_out])
+    }
+
+    /// One of [`Block::linears`], by its place there.
+    pub fn linear(&self, place: usize) -> Option<&Linear> {
+        self.linears().nth(place)
     }
 
     pub fn places(&self) -> Places {

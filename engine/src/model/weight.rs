@@ -6,12 +6,15 @@
 
 use super::{Block, Layout, Linear, Model, Orientation, Parameter, ParameterId, plan};
 use crate::config::ModelConfig;
+use crate::kernels::elementwise;
+use crate::kernels::few_rows::few_rows;
 use crate::kernels::gemm::{Element, Mat, MatMut, Threads, Write, gemm};
+use crate::kernels::team::Leader;
 use crate::kernels::tier::{Precision, Tier};
-use crate::kernels::{elementwise, matvec};
 use half::bf16;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The values of a weight, in row-major order.
 #[derive(Debug, Clone)]
@@ -61,22 +64,21 @@ impl Values {
         }
     }
 
-    /// To the nearest bf16.
-    pub(crate) fn round(&mut self) {
-        if let Self::F32(values) = self {
-            let mut rounded = vec![bf16::ZERO; values.len()];
-            elementwise::narrow(values, &mut rounded);
-            *self = Self::Bf16(rounded);
-        }
+    /// To the nearest bf16; `None` where they are rounded already.
+    pub(crate) fn rounded(&self) -> Option<Self> {
+        let Self::F32(values) = self else { return None };
+        let mut rounded = vec![bf16::ZERO; values.len()];
+        elementwise::narrow(values, &mut rounded);
+        Some(Self::Bf16(rounded))
     }
 
     /// Values stored as these are.
     pub(crate) fn stored_alike(&self, values: Vec<f32>) -> Self {
-        let mut values = Self::F32(values);
-        if matches!(self, Self::Bf16(_)) {
-            values.round();
+        let values = Self::F32(values);
+        match self {
+            Self::F32(_) => values,
+            Self::Bf16(_) => values.rounded().unwrap_or(values),
         }
-        values
     }
 
     /// Sets all to zero.
@@ -88,7 +90,7 @@ impl Values {
     }
 
     /// To change; rounded values become f32 first.
-    pub fn exact(&mut self) -> &mut Vec<f32> {
+    pub(crate) fn exact(&mut self) -> &mut Vec<f32> {
         match self {
             Self::F32(values) => values,
             rounded => {
@@ -133,8 +135,10 @@ impl Model {
         }
         for ParameterId(i) in rounded_ids(&self.layout) {
             let parameter = &mut self.parameters[i];
-            if chosen(parameter) {
-                parameter.values.round();
+            if chosen(parameter)
+                && let Some(rounded) = parameter.values.rounded()
+            {
+                parameter.values = Arc::new(rounded);
             }
         }
     }
@@ -169,7 +173,7 @@ impl Model {
 
     /// `out = x W` or `out += x W` for a dense layer; with `turned`, `x Wᵀ`.
     pub(crate) fn times(&self, out: MatMut<'_>, x: Mat<'_>, linear: &Linear, turned: bool, write: Write) {
-        match &self.parameters[linear.weight.0].values {
+        match &*self.parameters[linear.weight.0].values {
             Values::F32(w) => self.product(out, x, linear.matrix(w), turned, write),
             Values::Bf16(w) => self.product(out, x, linear.matrix(w), turned, write),
         }
@@ -194,18 +198,25 @@ impl Model {
         gemm(self.tier, out, x, w, 1.0, write, Threads::Pool);
     }
 
-    /// `y = x W` for a dense layer and one row.
-    pub(crate) fn row_times(&self, x: &[f32], linear: &Linear, y: &mut [f32]) {
-        match &self.parameters[linear.weight.0].values {
-            Values::F32(w) => matvec::row_times(x, linear.matrix(w), y),
-            Values::Bf16(w) => matvec::row_times(x, linear.matrix(w), y),
+    /// `out = x W` for a dense layer and few rows; `sums` is scratch memory.
+    pub(crate) fn few_times(
+        &self,
+        team: &mut Leader<'_>,
+        x: Mat<'_>,
+        linear: &Linear,
+        out: MatMut<'_>,
+        sums: &mut Vec<f32>,
+    ) {
+        match &*self.parameters[linear.weight.0].values {
+            Values::F32(w) => few_rows(team, x, linear.matrix(w), out, sums),
+            Values::Bf16(w) => few_rows(team, x, linear.matrix(w), out, sums),
         }
     }
 
     /// Writes the embedding of a token.
     pub(crate) fn token_row(&self, id: u32, out: &mut [f32]) {
         let start = id as usize * out.len();
-        match &self.parameters[self.layout.token_embedding.0].values {
+        match &*self.parameters[self.layout.token_embedding.0].values {
             Values::F32(table) => out.copy_from_slice(&table[start..start + out.len()]),
             Values::Bf16(table) => elementwise::widen(&table[start..start + out.len()], out),
         }

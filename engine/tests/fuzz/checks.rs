@@ -92,8 +92,13 @@ fn reckon(config: &ModelConfig) {
     for lora in [None, Some(&lora)] {
         for recompute in [false, true] {
             let length = config.positions();
-            let bytes =
-                memory::training_memory_bytes(Tier::best(), config, lora, 4 * length, length, recompute);
+            let load = memory::TrainingLoad {
+                batch_tokens: 4 * length,
+                max_len: length,
+                data_tokens: 1000,
+                recompute,
+            };
+            let bytes = memory::training_memory_bytes(Tier::best(), config, lora, load);
             assert!(bytes > config.parameter_count() as u64);
         }
     }

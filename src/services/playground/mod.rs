@@ -34,8 +34,10 @@ use std::{
 };
 use tokio::sync::{Semaphore, mpsc};
 
-/// Models kept open; the longest unused is closed when one more is opened.
-const KEPT: usize = 3;
+/// Sets of weights kept open; the longest unused is closed when one more is opened. Adapters over one base count once.
+const WEIGHTS_KEPT: usize = 3;
+/// Models kept open, however little each adds to the weights under it.
+const KEPT: usize = 12;
 /// A model that nobody has asked for this long is closed.
 const IDLE: Duration = Duration::from_secs(600);
 
@@ -195,12 +197,17 @@ impl Playground {
         let tuned_dir = self.lay_out(model).await?;
         let base_dir = self.base_dir(model).await?;
         let adapter = model.kind == ModelKind::Adapter;
+        let over = base_dir.as_deref().and_then(|base| self.kept_over(base));
         let work = move || -> Result<LoadedModel, String> {
             let words = |error: llm_tuner_engine::inference::InferenceError| {
                 format!("{error}. {}", error.next_step())
             };
             if side == Side::Tuned || adapter {
-                let tuned = LoadedModel::load(&tuned_dir, base_dir.as_deref()).map_err(words)?;
+                let tuned = match over {
+                    Some(over) if adapter => over.load_adapter(&tuned_dir),
+                    _ => LoadedModel::load(&tuned_dir, base_dir.as_deref()),
+                };
+                let tuned = tuned.map_err(words)?;
                 // An adapter's base shares its weights.
                 return Ok(if side == Side::Base { tuned.base().unwrap_or(tuned) } else { tuned });
             }
@@ -215,9 +222,16 @@ impl Playground {
             .map_err(|why| ServiceError::refused("model_broken", "This model can't be opened.", why))?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.push(Open { slot, loaded: loaded.clone(), used: self.env.now() });
-        let surplus = open.len().saturating_sub(KEPT);
-        open.drain(..surplus);
+        while open.len() > KEPT || sets_of_weights(&open) > WEIGHTS_KEPT {
+            open.remove(0);
+        }
         Ok(loaded)
+    }
+
+    /// An open model whose weights an adapter over this base can sit on.
+    fn kept_over(&self, base_dir: &Path) -> Option<LoadedModel> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.iter().find(|open| open.loaded.base_dir() == base_dir).map(|open| open.loaded.clone())
     }
 
     /// The open model, now the most recently used one.
@@ -288,6 +302,12 @@ impl Playground {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|open| now.since(open.used) < IDLE);
     }
+}
+
+/// How many sets of base weights the open models hold in memory.
+fn sets_of_weights(open: &[Open]) -> usize {
+    let first = |i: usize| !open[..i].iter().any(|other| other.loaded.shares_base_with(&open[i].loaded));
+    (0..open.len()).filter(|&i| first(i)).count()
 }
 
 /// What pages and islands call it.

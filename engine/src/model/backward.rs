@@ -254,7 +254,8 @@ impl Step<'_, '_> {
         self.input(attention_out, dy, dattention, low_rank);
         let (qkv, dqkv) = (&mut front[..rows * a.qkv_width()], &mut wide[..rows * a.qkv_width()]);
         acts.qkv.recall(qkv);
-        self.pass.attention(model, self.index).backward(qkv, dattention, dqkv);
+        let shape = self.pass.attention(model, self.index);
+        shape.backward(&shape.sequences(qkv, self.pass.sequences), dattention, dqkv);
         model.rotate(dqkv, positions, Turn::Back);
         let normed = &mut narrow[..rows * d];
         let x = middle;

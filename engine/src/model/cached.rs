@@ -4,7 +4,7 @@ use super::forward::Positions;
 use super::workspace::Scratch;
 use super::{Block, Linear, Model, ModelError, in_pool};
 use crate::config::ModelConfig;
-use crate::kernels::attention::Head;
+use crate::kernels::attention::Sequence;
 use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
 use crate::kernels::rope::{Angles, Turn};
 use crate::kernels::{activation, elementwise};
@@ -150,17 +150,10 @@ impl CachedPass<'_> {
             keys.extend_from_slice(&row[q_width..q_width + kv_width]);
             values.extend_from_slice(&row[q_width + kv_width..]);
         }
-        let (width, group) = (a.head_width, a.heads / a.kv_heads);
         let seen = keys.len() / kv_width;
-        let mut scores = Vec::new();
-        for head in 0..a.heads {
-            let q = Mat::strided(&qkv[head * width..], rows, width, wide_width);
-            let [k, v] = [&*keys, &*values]
-                .map(|part| Mat::strided(&part[head / group * width..], seen, width, kv_width));
-            let out = MatMut::strided(&mut narrow[head * width..], rows, width, q_width);
-            let head = Head { tier: model.tier, q, k, v, scale: a.attention_scale, dropout: None };
-            head.forward(out, &mut scores);
-        }
+        let q = Mat::strided(&qkv[..], rows, q_width, wide_width);
+        let [k, v] = [&*keys, &*values].map(|part| Mat::new(part, seen, kv_width));
+        model.attention(None).forward(&[Sequence { row: 0, q, k, v }], &mut narrow[..rows * q_width]);
         let mut projected = vec![0.0; rows * d];
         self.rows_through(&block.attention_out, &narrow[..rows * q_width], &mut projected, d);
         add_in_place(x, &projected, d, model.bias(&block.attention_out));

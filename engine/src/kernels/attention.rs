@@ -17,6 +17,8 @@ mod forward;
 mod one;
 mod softmax;
 
+pub use backward::BLOCK;
+
 use super::gemm::{Element, Mat, MatMut, Shared};
 use super::tier::Tier;
 use crate::rng::{Dropout, DropoutRow};

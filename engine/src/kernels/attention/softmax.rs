@@ -3,7 +3,6 @@
 use super::Masks;
 use crate::kernels::elementwise::rounded;
 use crate::kernels::gemm::{Left, Right};
-use crate::kernels::math::exp;
 use crate::kernels::tier::{Precision, Tier};
 
 /// Scores of queries that follow each other, or their gradients: `[strip of keys][row][wide]`.
@@ -21,6 +20,11 @@ pub struct Scores<'a> {
 }
 
 impl Scores<'_> {
+    /// What makes powers of two of the scores.
+    fn binary_scale(&self) -> f32 {
+        self.scale * std::f32::consts::LOG2_E
+    }
+
     fn strips(&self) -> usize {
         self.seen.div_ceil(self.wide)
     }
@@ -35,10 +39,10 @@ impl Scores<'_> {
         strip_at(self.values, at)
     }
 
-    /// The largest visible score of a row.
+    /// The largest visible score of a row, times `binary_scale`.
     #[inline(always)]
     fn top<const W: usize>(&mut self, row: usize) -> f32 {
-        let (scale, visible) = (self.scale, self.visible(row));
+        let (scale, visible) = (self.binary_scale(), self.visible(row));
         let mut top = [f32::NEG_INFINITY; W];
         for strip in 0..visible / W {
             let scores = self.strip::<W>(row, strip);
@@ -61,7 +65,7 @@ impl Scores<'_> {
 
 #[inline(always)]
 #[expect(clippy::unwrap_used, reason = "the range has the array's length")]
-fn strip_at<const W: usize>(values: &mut [f32], at: usize) -> &mut [f32; W] {
+fn strip_at<const W: usize, T>(values: &mut [T], at: usize) -> &mut [T; W] {
     (&mut values[at..at + W]).try_into().unwrap()
 }
 
@@ -78,32 +82,84 @@ fn folded<const W: usize>(mut lanes: [f32; W], with: impl Fn(f32, f32) -> f32) -
     lanes[0]
 }
 
-/// `e^(scale · score − top)` of the first `visible` scores of a strip, and zero for the rest.
+/// `2^(scale · score − top)` of the first `visible` scores of a strip, none above 1, and zero for the rest. Within
+/// three units in the last place; below 2^-126 it is that, and NaN stays NaN.
 #[inline(always)]
-fn exps<const W: usize>(scores: &[f32; W], scale: f32, top: f32, visible: usize) -> [f32; W] {
-    let mut exps = [0.0; W];
+fn powers<const W: usize>(scores: &[f32; W], scale: f32, top: f32, visible: usize) -> [f32; W] {
+    // Adding and subtracting 1.5 · 2²³ rounds to the nearest integer, whose bits are then at hand.
+    const ROUND: f32 = 12_582_912.0;
+    const BIAS: u32 = 127u32.wrapping_sub(ROUND.to_bits());
+    let mut powers = [0.0; W];
     for lane in 0..W {
-        exps[lane] = exp(scale * scores[lane] - top);
+        let x = scale * scores[lane] - top;
+        let x = if x < -126.0 { -126.0 } else { x };
+        let shifted = x + ROUND;
+        let power = f32::from_bits(shifted.to_bits().wrapping_add(BIAS) << 23);
+        let r = x - (shifted - ROUND);
+        // 2^r between −½ and ½, fitted to the least relative error, 9e-08.
+        let p = 0.00132647099;
+        let p = p * r + 0.0096715074;
+        let p = p * r + 0.0555073358;
+        let p = p * r + 0.240222424;
+        let p = p * r + 0.693147004;
+        powers[lane] = (p * r + 1.0) * power;
     }
     if visible < W {
         for lane in 0..W {
-            exps[lane] = if lane < visible { exps[lane] } else { 0.0 };
+            powers[lane] = if lane < visible { powers[lane] } else { 0.0 };
         }
     }
-    exps
+    powers
 }
 
-/// Writes values that follow each other along the depth.
+/// The words' halves, or words, of a strip of values.
 #[inline(always)]
-fn put_along<const W: usize, const HALVES: bool>(values: &[f32; W], out: &mut [u32]) {
+fn bits<const W: usize, const HALVES: bool>(values: &[f32; W]) -> [u32; W] {
+    if !HALVES {
+        return values.map(f32::to_bits);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if W == 32 {
+        let mut bits = [0; W];
+        // SAFETY: tiers of bf16 alone ask for halves, and their processors round; there are 32 values.
+        unsafe { round_32(values.as_ptr(), bits.as_mut_ptr()) };
+        return bits;
+    }
+    values.map(|value| u32::from(rounded(value).to_bits()))
+}
+
+/// Rounds 32 values to bf16, to the nearest, ties to even.
+///
+/// # Safety
+/// The values can be read, and as many written.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn round_32(values: *const f32, out: *mut u32) {
+    use std::arch::x86_64::{
+        __m256bh, __m256i, _mm512_cvtepu16_epi32, _mm512_cvtneps_pbh, _mm512_loadu_ps, _mm512_storeu_si512,
+    };
+    for at in [0, 16] {
+        // SAFETY: promised by the caller; the types in between are 32 bytes without a niche.
+        unsafe {
+            let halves = _mm512_cvtneps_pbh(_mm512_loadu_ps(values.add(at)));
+            let halves = std::mem::transmute::<__m256bh, __m256i>(halves);
+            _mm512_storeu_si512(out.add(at).cast(), _mm512_cvtepu16_epi32(halves));
+        }
+    }
+}
+
+/// Writes bits that follow each other along the depth.
+#[inline(always)]
+fn put_along<const W: usize, const HALVES: bool>(bits: &[u32; W], out: &mut [u32]) {
     if HALVES {
         let out: &mut [u16] = bytemuck::cast_slice_mut(out);
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = rounded(*value).to_bits();
+        for (out, bits) in out.iter_mut().zip(bits) {
+            *out = *bits as u16;
         }
     } else {
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = value.to_bits();
+        for (out, bits) in out.iter_mut().zip(bits) {
+            *out = *bits;
         }
     }
 }
@@ -123,6 +179,7 @@ pub fn weights(scores: Scores<'_>, tier: Tier, masks: Option<Masks>, out: &mut L
 }
 
 #[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bf16+avx512bw+avx512dq+avx512vl+avx2+fma",
     "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
     "x86_64+avx2+fma"
 ))]
@@ -132,23 +189,24 @@ fn weights_in<'s, const W: usize, const HALVES: bool>(
     out: &mut Left,
     factors: &mut [f32],
 ) {
-    let (scale, words) = (scores.scale, strip_words(W, HALVES));
+    let (scale, words) = (scores.binary_scale(), strip_words(W, HALVES));
     for (row, factor) in factors.iter_mut().enumerate().take(scores.rows) {
         let (top, visible) = (scores.top::<W>(row), scores.visible(row));
         let mask = masks.map(|masks| masks.row(row));
         let mut total = [0.0; W];
         for strip in 0..scores.strips() {
             let seen = visible.saturating_sub(strip * W);
-            let mut exps = exps(scores.strip::<W>(row, strip), scale, top, seen);
+            let mut powers = powers(scores.strip::<W>(row, strip), scale, top, seen);
             for lane in 0..W {
-                total[lane] += exps[lane];
+                total[lane] += powers[lane];
             }
             if let Some(mask) = mask {
                 for lane in 0..W {
-                    exps[lane] *= mask.factor((strip * W + lane) as u32);
+                    powers[lane] *= mask.factor((strip * W + lane) as u32);
                 }
             }
-            put_along::<W, HALVES>(&exps, out.words_mut(row, strip * words..(strip + 1) * words));
+            let bits = bits::<W, HALVES>(&powers);
+            put_along::<W, HALVES>(&bits, out.words_mut(row, strip * words..(strip + 1) * words));
         }
         *factor = 1.0 / folded(total, |a, b| a + b);
     }
@@ -176,6 +234,7 @@ pub fn gradients(scores: Scores<'_>, dp: &mut [f32], tier: Tier, masks: Option<M
 }
 
 #[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bf16+avx512bw+avx512dq+avx512vl+avx2+fma",
     "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
     "x86_64+avx2+fma"
 ))]
@@ -189,42 +248,40 @@ fn gradients_in<'s, 'o, const W: usize, const HALVES: bool>(
     for pair in (0..rows).step_by(2) {
         // The second is absent after the last query of an odd number.
         let count = 2.min(rows - pair);
-        // One by the sum of the exponentials, and the mean of the gradients, of each row.
+        // One by the sum of the powers, and the mean of the gradients, of each row.
         let mut normal = [[0.0; 2]; 2];
         for (row, normal) in (pair..pair + count).zip(&mut normal) {
             *normal = normalise_row::<W>(&mut scores, dp, row, masks);
         }
         for strip in 0..scores.strips() {
-            let mut p = [[0.0; W]; 2];
-            let mut ds = [[0.0; W]; 2];
-            for i in 0..count {
-                let [factor, mean] = normal[i];
+            let (mut p_bits, mut ds_bits) = ([[0; W]; 2], [[0; W]; 2]);
+            for (i, [factor, mean]) in normal.into_iter().enumerate().take(count) {
                 let row = pair + i;
-                let exps = *scores.strip::<W>(row, strip);
-                let dp = strip_at::<W>(dp, (strip * tall + row) * W);
+                let powers = *scores.strip::<W>(row, strip);
+                let dp = strip_at::<W, _>(dp, (strip * tall + row) * W);
+                let (mut p, mut ds) = ([0.0; W], [0.0; W]);
                 for lane in 0..W {
-                    p[i][lane] = factor * exps[lane];
-                    ds[i][lane] = p[i][lane] * (dp[lane] - mean);
+                    p[lane] = factor * powers[lane];
+                    ds[lane] = p[lane] * (dp[lane] - mean);
                 }
                 if let Some(masks) = masks {
                     let mask = masks.row(row);
                     for lane in 0..W {
-                        p[i][lane] *= mask.factor((strip * W + lane) as u32);
+                        p[lane] *= mask.factor((strip * W + lane) as u32);
                     }
                 }
-                put_along::<W, HALVES>(
-                    &ds[i],
-                    out.ds_rows.words_mut(row, strip * words..(strip + 1) * words),
-                );
+                (p_bits[i], ds_bits[i]) = (bits::<W, HALVES>(&p), bits::<W, HALVES>(&ds));
+                let out = out.ds_rows.words_mut(row, strip * words..(strip + 1) * words);
+                put_along::<W, HALVES>(&ds_bits[i], out);
             }
-            put_across::<W, HALVES>(&p, count, out.p, strip, out.first + pair);
-            put_across::<W, HALVES>(&ds, count, out.ds, strip, out.first + pair);
+            put_across::<W, HALVES>(&p_bits, count, out.p, strip, out.first + pair);
+            put_across::<W, HALVES>(&ds_bits, count, out.ds, strip, out.first + pair);
         }
     }
 }
 
-/// Replaces the scores of a row by their exponentials, and multiplies `dp` by the dropout mask. Returns what the
-/// exponentials are to be multiplied by, and the mean of the gradients.
+/// Replaces the scores of a row by powers, and multiplies `dp` by the dropout mask. Returns what the
+/// powers are to be multiplied by, and the mean of the gradients.
 #[inline(always)]
 fn normalise_row<const W: usize>(
     scores: &mut Scores<'_>,
@@ -232,13 +289,14 @@ fn normalise_row<const W: usize>(
     row: usize,
     masks: Option<Masks>,
 ) -> [f32; 2] {
-    let (top, scale, visible, tall) = (scores.top::<W>(row), scores.scale, scores.visible(row), scores.tall);
+    let (top, scale, visible) = (scores.top::<W>(row), scores.binary_scale(), scores.visible(row));
+    let tall = scores.tall;
     let mask = masks.map(|masks| masks.row(row));
     let (mut total, mut mean) = ([0.0; W], [0.0; W]);
     for strip in 0..scores.strips() {
         let values = scores.strip::<W>(row, strip);
-        *values = exps(values, scale, top, visible.saturating_sub(strip * W));
-        let dp = strip_at::<W>(dp, (strip * tall + row) * W);
+        *values = powers(values, scale, top, visible.saturating_sub(strip * W));
+        let dp = strip_at::<W, _>(dp, (strip * tall + row) * W);
         if let Some(mask) = mask {
             for lane in 0..W {
                 dp[lane] *= mask.factor((strip * W + lane) as u32);
@@ -253,27 +311,23 @@ fn normalise_row<const W: usize>(
     [factor, factor * folded(mean, |a, b| a + b)]
 }
 
-/// Writes the values of two queries, side by side along the depth, or of the first alone.
+/// Writes the bits of two queries, side by side along the depth, or of the first alone.
 #[inline(always)]
 fn put_across<const W: usize, const HALVES: bool>(
-    [even, odd]: &[[f32; W]; 2],
+    [even, odd]: &[[u32; W]; 2],
     count: usize,
     out: &mut Right,
     strip: usize,
     query: usize,
 ) {
     if HALVES {
-        let out = out.words_mut(strip, query / 2..query / 2 + 1);
-        for (lane, out) in out.iter_mut().enumerate().take(W) {
-            let bits = |value: f32| u32::from(rounded(value).to_bits());
-            *out = bits(even[lane]) | bits(odd[lane]) << 16;
+        let out = strip_at::<W, _>(out.words_mut(strip, query / 2..query / 2 + 1), 0);
+        for lane in 0..W {
+            out[lane] = even[lane] | odd[lane] << 16;
         }
     } else {
-        for (i, values) in [even, odd].into_iter().enumerate().take(count) {
-            let out = out.words_mut(strip, query + i..query + i + 1);
-            for (out, value) in out.iter_mut().zip(values) {
-                *out = value.to_bits();
-            }
+        for (i, bits) in [even, odd].into_iter().enumerate().take(count) {
+            out.words_mut(strip, query + i..query + i + 1).copy_from_slice(bits);
         }
     }
 }

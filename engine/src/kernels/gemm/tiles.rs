@@ -102,12 +102,15 @@ mod x86 {
                 add: bool,
                 out: &mut [f32],
             ) {
+                assert!(out.len() == 14 * 32);
                 let mut sums = [[_mm512_setzero_ps(); 2]; 14];
                 if add {
-                    for (out, sums) in out.chunks_exact(32).zip(&mut sums) {
-                        // SAFETY: `chunks_exact` gives 32 values.
-                        *sums =
-                            unsafe { [_mm512_loadu_ps(out.as_ptr()), _mm512_loadu_ps(out.as_ptr().add(16))] };
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        // SAFETY: there are 14 rows of 32 sums.
+                        *sums = unsafe {
+                            let out = out.as_ptr().add(row * 32);
+                            [_mm512_loadu_ps(out), _mm512_loadu_ps(out.add(16))]
+                        };
                     }
                 }
                 for word in 0..words {
@@ -122,11 +125,12 @@ mod x86 {
                         }
                     }
                 }
-                for (out, sums) in out.chunks_exact_mut(32).zip(sums) {
-                    // SAFETY: `chunks_exact_mut` gives 32 values.
+                for (row, sums) in sums.iter().enumerate() {
+                    // SAFETY: as above.
                     unsafe {
-                        _mm512_storeu_ps(out.as_mut_ptr(), sums[0]);
-                        _mm512_storeu_ps(out.as_mut_ptr().add(16), sums[1]);
+                        let out = out.as_mut_ptr().add(row * 32);
+                        _mm512_storeu_ps(out, sums[0]);
+                        _mm512_storeu_ps(out.add(16), sums[1]);
                     }
                 }
             }
@@ -155,11 +159,15 @@ mod x86 {
         out: &mut [f32],
     ) {
         let (a, b) = (a.cast::<f32>(), b.cast::<f32>());
+        assert!(out.len() == 6 * 16);
         let mut sums = [[_mm256_setzero_ps(); 2]; 6];
         if add {
-            for (out, sums) in out.chunks_exact(16).zip(&mut sums) {
-                // SAFETY: `chunks_exact` gives 16 values.
-                *sums = unsafe { [_mm256_loadu_ps(out.as_ptr()), _mm256_loadu_ps(out.as_ptr().add(8))] };
+            for (row, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: there are 6 rows of 16 sums.
+                *sums = unsafe {
+                    let out = out.as_ptr().add(row * 16);
+                    [_mm256_loadu_ps(out), _mm256_loadu_ps(out.add(8))]
+                };
             }
         }
         for word in 0..words {
@@ -174,11 +182,12 @@ mod x86 {
                 }
             }
         }
-        for (out, sums) in out.chunks_exact_mut(16).zip(sums) {
-            // SAFETY: `chunks_exact_mut` gives 16 values.
+        for (row, sums) in sums.iter().enumerate() {
+            // SAFETY: as above.
             unsafe {
-                _mm256_storeu_ps(out.as_mut_ptr(), sums[0]);
-                _mm256_storeu_ps(out.as_mut_ptr().add(8), sums[1]);
+                let out = out.as_mut_ptr().add(row * 16);
+                _mm256_storeu_ps(out, sums[0]);
+                _mm256_storeu_ps(out.add(8), sums[1]);
             }
         }
     }

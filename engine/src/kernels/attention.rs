@@ -10,12 +10,14 @@
 //! | `forward` | the heads' outputs |
 //! | `backward` | the gradients of queries, keys and values |
 //! | `softmax` | probabilities and their gradients, from tiles to operands |
+//! | `words` | how operands are written |
 //! | `one` | a single query, as generation has it |
 
 mod backward;
 mod forward;
 mod one;
 mod softmax;
+mod words;
 
 pub use backward::BLOCK;
 
@@ -195,7 +197,7 @@ impl Shape {
     }
 
     /// The output, which all sequences fit without sharing rows.
-    fn output<'a, E: Element>(&self, sequences: &[Sequence<'_, E>], out: &'a mut [f32]) -> Shared {
+    fn output<E: Element>(&self, sequences: &[Sequence<'_, E>], out: &mut [f32]) -> Shared {
         let (_, d) = self.widths();
         let kv = self.kv_heads * self.head_width;
         assert!(self.heads.is_multiple_of(self.kv_heads), "heads do not share keys evenly");

@@ -118,7 +118,11 @@ pub fn backward<'o, E: Element>(task: &Task<'_, E>, dout: Mat<'_>, out: impl Fn(
 }
 
 /// Writes sums `[strip of rows][column][wide]`, strips `size` apart, times `scale`.
-fn write_turned(mut out: MatMut<'_>, sums: &[f32], wide: usize, size: usize, scale: f32) {
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma"
+))]
+fn write_turned<'o>(mut out: MatMut<'o>, sums: &[f32], wide: usize, size: usize, scale: f32) {
     for row in (0..out.rows).step_by(SQUARE) {
         let sums = &sums[row / wide * size + row % wide..];
         for column in (0..out.cols).step_by(SQUARE) {

@@ -1,9 +1,10 @@
 //! The softmax over the scores of a tile of queries, from the layout that tiles write to those that they read.
 
 use super::Masks;
-use crate::kernels::elementwise::rounded;
+use super::words::{bits, put_across, put_along};
 use crate::kernels::gemm::{Left, Right};
 use crate::kernels::tier::{Precision, Tier};
+use crate::rng::DropoutRow;
 
 /// Scores of queries that follow each other, or their gradients: `[strip of keys][row][wide]`.
 pub struct Scores<'a> {
@@ -65,7 +66,7 @@ impl Scores<'_> {
 
 #[inline(always)]
 #[expect(clippy::unwrap_used, reason = "the range has the array's length")]
-fn strip_at<const W: usize, T>(values: &mut [T], at: usize) -> &mut [T; W] {
+fn strip_at<const W: usize>(values: &mut [f32], at: usize) -> &mut [f32; W] {
     (&mut values[at..at + W]).try_into().unwrap()
 }
 
@@ -96,71 +97,27 @@ fn powers<const W: usize>(scores: &[f32; W], scale: f32, top: f32, visible: usiz
         let shifted = x + ROUND;
         let power = f32::from_bits(shifted.to_bits().wrapping_add(BIAS) << 23);
         let r = x - (shifted - ROUND);
-        // 2^r between −½ and ½, fitted to the least relative error, 9e-08.
-        let p = 0.00132647099;
-        let p = p * r + 0.0096715074;
-        let p = p * r + 0.0555073358;
-        let p = p * r + 0.240222424;
-        let p = p * r + 0.693147004;
+        // 2^r between −½ and ½, to a relative error of 2e-7.
+        let p = 0.001_326_471;
+        let p = p * r + 0.009_671_507;
+        let p = p * r + 0.055_507_336;
+        let p = p * r + 0.240_222_42;
+        let p = p * r + std::f32::consts::LN_2;
         powers[lane] = (p * r + 1.0) * power;
     }
     if visible < W {
-        for lane in 0..W {
-            powers[lane] = if lane < visible { powers[lane] } else { 0.0 };
+        for (lane, power) in powers.iter_mut().enumerate() {
+            *power = if lane < visible { *power } else { 0.0 };
         }
     }
     powers
 }
 
-/// The words' halves, or words, of a strip of values.
+/// Multiplies a strip by a row's dropout mask.
 #[inline(always)]
-fn bits<const W: usize, const HALVES: bool>(values: &[f32; W]) -> [u32; W] {
-    if !HALVES {
-        return values.map(f32::to_bits);
-    }
-    #[cfg(target_arch = "x86_64")]
-    if W == 32 {
-        let mut bits = [0; W];
-        // SAFETY: tiers of bf16 alone ask for halves, and their processors round; there are 32 values.
-        unsafe { round_32(values.as_ptr(), bits.as_mut_ptr()) };
-        return bits;
-    }
-    values.map(|value| u32::from(rounded(value).to_bits()))
-}
-
-/// Rounds 32 values to bf16, to the nearest, ties to even.
-///
-/// # Safety
-/// The values can be read, and as many written.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn round_32(values: *const f32, out: *mut u32) {
-    use std::arch::x86_64::{
-        __m256bh, __m256i, _mm512_cvtepu16_epi32, _mm512_cvtneps_pbh, _mm512_loadu_ps, _mm512_storeu_si512,
-    };
-    for at in [0, 16] {
-        // SAFETY: promised by the caller; the types in between are 32 bytes without a niche.
-        unsafe {
-            let halves = _mm512_cvtneps_pbh(_mm512_loadu_ps(values.add(at)));
-            let halves = std::mem::transmute::<__m256bh, __m256i>(halves);
-            _mm512_storeu_si512(out.add(at).cast(), _mm512_cvtepu16_epi32(halves));
-        }
-    }
-}
-
-/// Writes bits that follow each other along the depth.
-#[inline(always)]
-fn put_along<const W: usize, const HALVES: bool>(bits: &[u32; W], out: &mut [u32]) {
-    if HALVES {
-        let out: &mut [u16] = bytemuck::cast_slice_mut(out);
-        for (out, bits) in out.iter_mut().zip(bits) {
-            *out = *bits as u16;
-        }
-    } else {
-        for (out, bits) in out.iter_mut().zip(bits) {
-            *out = *bits;
-        }
+fn drop_out<const W: usize>(values: &mut [f32; W], mask: DropoutRow, strip: usize) {
+    for (lane, value) in values.iter_mut().enumerate() {
+        *value *= mask.factor((strip * W + lane) as u32);
     }
 }
 
@@ -201,9 +158,7 @@ fn weights_in<'s, const W: usize, const HALVES: bool>(
                 total[lane] += powers[lane];
             }
             if let Some(mask) = mask {
-                for lane in 0..W {
-                    powers[lane] *= mask.factor((strip * W + lane) as u32);
-                }
+                drop_out(&mut powers, mask, strip);
             }
             let bits = bits::<W, HALVES>(&powers);
             put_along::<W, HALVES>(&bits, out.words_mut(row, strip * words..(strip + 1) * words));
@@ -258,7 +213,7 @@ fn gradients_in<'s, 'o, const W: usize, const HALVES: bool>(
             for (i, [factor, mean]) in normal.into_iter().enumerate().take(count) {
                 let row = pair + i;
                 let powers = *scores.strip::<W>(row, strip);
-                let dp = strip_at::<W, _>(dp, (strip * tall + row) * W);
+                let dp = strip_at::<W>(dp, (strip * tall + row) * W);
                 let (mut p, mut ds) = ([0.0; W], [0.0; W]);
                 for lane in 0..W {
                     p[lane] = factor * powers[lane];
@@ -266,9 +221,7 @@ fn gradients_in<'s, 'o, const W: usize, const HALVES: bool>(
                 }
                 if let Some(masks) = masks {
                     let mask = masks.row(row);
-                    for lane in 0..W {
-                        p[lane] *= mask.factor((strip * W + lane) as u32);
-                    }
+                    drop_out(&mut p, mask, strip);
                 }
                 (p_bits[i], ds_bits[i]) = (bits::<W, HALVES>(&p), bits::<W, HALVES>(&ds));
                 let out = out.ds_rows.words_mut(row, strip * words..(strip + 1) * words);
@@ -296,11 +249,9 @@ fn normalise_row<const W: usize>(
     for strip in 0..scores.strips() {
         let values = scores.strip::<W>(row, strip);
         *values = powers(values, scale, top, visible.saturating_sub(strip * W));
-        let dp = strip_at::<W, _>(dp, (strip * tall + row) * W);
+        let dp = strip_at::<W>(dp, (strip * tall + row) * W);
         if let Some(mask) = mask {
-            for lane in 0..W {
-                dp[lane] *= mask.factor((strip * W + lane) as u32);
-            }
+            drop_out(dp, mask, strip);
         }
         for lane in 0..W {
             total[lane] += values[lane];
@@ -311,23 +262,20 @@ fn normalise_row<const W: usize>(
     [factor, factor * folded(mean, |a, b| a + b)]
 }
 
-/// Writes the bits of two queries, side by side along the depth, or of the first alone.
-#[inline(always)]
-fn put_across<const W: usize, const HALVES: bool>(
-    [even, odd]: &[[u32; W]; 2],
-    count: usize,
-    out: &mut Right,
-    strip: usize,
-    query: usize,
-) {
-    if HALVES {
-        let out = strip_at::<W, _>(out.words_mut(strip, query / 2..query / 2 + 1), 0);
-        for lane in 0..W {
-            out[lane] = even[lane] | odd[lane] << 16;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn powers_are_close_hidden_ones_are_zero_and_nan_stays() {
+        for i in 0..12_600 {
+            let x = i as f32 * -0.01;
+            let power = powers(&[x, 0.0], 1.0, 0.0, 1)[0];
+            let exact = f64::from(x).exp2();
+            assert!((f64::from(power) - exact).abs() / exact < 4e-7, "{x}");
         }
-    } else {
-        for (i, bits) in [even, odd].into_iter().enumerate().take(count) {
-            out.words_mut(strip, query + i..query + i + 1).copy_from_slice(bits);
-        }
+        assert_eq!(powers(&[3.0, 7.0], 2.0, 6.0, 1), [1.0, 0.0]);
+        let [nan, low] = powers(&[f32::NAN, f32::NEG_INFINITY], 1.0, 0.0, 2);
+        assert!(nan.is_nan() && low > 0.0 && low < 1e-37);
     }
 }

@@ -1,6 +1,6 @@
 //! The forward pass: a tile of queries at a time, over all keys that its last query sees.
 
-use super::softmax::{Scores, weights};
+use super::softmax::{Scores, probabilities};
 use super::{Task, write_rows};
 use crate::kernels::gemm::{Element, Left, MOST_ROWS, MatMut, Right, Threads, Values, Write, shape, tile};
 use std::cell::Cell;
@@ -13,7 +13,7 @@ struct Scratch {
     /// Values, with the keys as depth.
     values: Right,
     queries: Left,
-    weights: Left,
+    probabilities: Left,
     scores: Values,
     sums: Values,
 }
@@ -25,12 +25,11 @@ thread_local! {
 /// Writes the outputs of a task's heads to `out(head, first row, rows)`.
 pub fn forward<'o, E: Element>(task: &Task<'_, E>, out: impl Fn(usize, usize, usize) -> MatMut<'o>) {
     let mut scratch = SCRATCH.take();
-    let Scratch { keys, values, queries, weights: p, scores, sums } = &mut scratch;
+    let Scratch { keys, values, queries, probabilities: p, scores, sums } = &mut scratch;
     let (tier, scale) = (task.shape.tier, task.shape.scale);
     let (tall, wide) = shape(tier);
     keys.pack(tier, task.k.t());
     values.pack(tier, task.v);
-    let mut factors = [0.0; MOST_ROWS];
     let sums = sums.take(tall * wide);
     for head in task.heads.clone() {
         let (q, masks) = (task.queries(head), task.masks(head));
@@ -46,12 +45,12 @@ pub fn forward<'o, E: Element>(task: &Task<'_, E>, out: impl Fn(usize, usize, us
             }
             p.reserve(tier, rows, seen);
             let scores = Scores { values: scores, tall, wide, rows, seen, scale };
-            weights(scores, tier, masks.map(|masks| masks.from(first)), p, &mut factors);
+            probabilities(scores, tier, masks.map(|masks| masks.from(first)), p);
             let mut out = out(head, first, rows);
             for strip in 0..out.cols.div_ceil(wide) {
                 tile((p, 0), (values, strip), 0..p.depth().words(), Write::Replace, sums);
                 let columns = strip * wide..out.cols.min((strip + 1) * wide);
-                write_rows(out.block(0, rows, columns), sums, wide, &factors);
+                write_rows(out.block(0, rows, columns), sums, wide, &[1.0; MOST_ROWS]);
             }
         }
     }

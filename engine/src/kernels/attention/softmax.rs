@@ -126,12 +126,13 @@ const fn strip_words(wide: usize, halves: bool) -> usize {
     if halves { wide / 2 } else { wide }
 }
 
-/// Writes what weighs the values as a left operand, but for a factor of each row: `e^(score − top)`, with dropout.
-pub fn weights(scores: Scores<'_>, tier: Tier, masks: Option<Masks>, out: &mut Left, factors: &mut [f32]) {
+/// Writes the probabilities, with dropout, as a left operand: the very values that the backward pass computes again.
+/// Overwrites the scores.
+pub fn probabilities(scores: Scores<'_>, tier: Tier, masks: Option<Masks>, out: &mut Left) {
     match (tier.precision(), scores.wide) {
-        (Precision::Bf16, _) => weights_in::<32, true>(scores, masks, out, factors),
-        (Precision::F32, 32) => weights_in::<32, false>(scores, masks, out, factors),
-        (Precision::F32, _) => weights_in::<16, false>(scores, masks, out, factors),
+        (Precision::Bf16, _) => probabilities_in::<32, true>(scores, masks, out),
+        (Precision::F32, 32) => probabilities_in::<32, false>(scores, masks, out),
+        (Precision::F32, _) => probabilities_in::<16, false>(scores, masks, out),
     }
 }
 
@@ -140,30 +141,32 @@ pub fn weights(scores: Scores<'_>, tier: Tier, masks: Option<Masks>, out: &mut L
     "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
     "x86_64+avx2+fma"
 ))]
-fn weights_in<'s, const W: usize, const HALVES: bool>(
+fn probabilities_in<'s, const W: usize, const HALVES: bool>(
     mut scores: Scores<'s>,
     masks: Option<Masks>,
     out: &mut Left,
-    factors: &mut [f32],
 ) {
     let (scale, words) = (scores.binary_scale(), strip_words(W, HALVES));
-    for (row, factor) in factors.iter_mut().enumerate().take(scores.rows) {
+    for row in 0..scores.rows {
         let (top, visible) = (scores.top::<W>(row), scores.visible(row));
-        let mask = masks.map(|masks| masks.row(row));
         let mut total = [0.0; W];
         for strip in 0..scores.strips() {
-            let seen = visible.saturating_sub(strip * W);
-            let mut powers = powers(scores.strip::<W>(row, strip), scale, top, seen);
+            let values = scores.strip::<W>(row, strip);
+            *values = powers(values, scale, top, visible.saturating_sub(strip * W));
             for lane in 0..W {
-                total[lane] += powers[lane];
+                total[lane] += values[lane];
             }
+        }
+        let factor = 1.0 / folded(total, |a, b| a + b);
+        let mask = masks.map(|masks| masks.row(row));
+        for strip in 0..scores.strips() {
+            let mut p = scores.strip::<W>(row, strip).map(|power| factor * power);
             if let Some(mask) = mask {
-                drop_out(&mut powers, mask, strip);
+                drop_out(&mut p, mask, strip);
             }
-            let bits = bits::<W, HALVES>(&powers);
+            let bits = bits::<W, HALVES>(&p);
             put_along::<W, HALVES>(&bits, out.words_mut(row, strip * words..(strip + 1) * words));
         }
-        *factor = 1.0 / folded(total, |a, b| a + b);
     }
 }
 

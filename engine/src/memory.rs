@@ -1,6 +1,7 @@
 //! How much memory training will take, before it starts.
 
 use crate::config::ModelConfig;
+use crate::kernels::attention;
 use crate::kernels::tier::{Precision, Tier};
 use crate::lora::LoraConfig;
 use crate::model::{head_rows, largest_group, plan, rounded_ids};
@@ -46,8 +47,9 @@ const OWN_PAGES: libc::c_int = 1 << 20;
 ///   buffer for each of what a block computes, the gradients of a group of adapters, and as much as their widest input
 ///   for an adapter's dropout
 /// - the head's piece: up to 256 rows of logits and five of `width`
-/// - attention: three blocks of 64 × `max_len` for each of up to 16 threads; the angles of rotated positions
 /// - the rows' tokens, 5 bytes each
+/// - attention, for each of up to 16 threads: a block of queries against `max_len` keys, twice, and keys, values and their
+///   gradients of one head; the angles of rotated positions
 /// - 24 MiB for the process and packing buffers
 ///
 /// An estimate: the tests hold it within a quarter of what the buffers add up to, and within 5 % of the peak of a job's
@@ -92,12 +94,17 @@ pub fn training_memory_bytes(
         + largest_group(&layout.blocks) * rank
         + adapter_dropout;
     let head = batch_tokens.min(head_rows(v)) * (v + 5 * d);
-    let attention = 16 * 3 * 64 * max_len;
+    let attention = attention_values(a.head_width, max_len);
     let angles = a.rotary.map_or(0, |rotary| 2 * rotary.frequencies.len() * max_len);
     let values = batch_tokens * once + head + attention + angles;
     (weight_bytes + trained_bytes + batch_tokens * kept_bytes + 4 * values) as u64
         + 5 * data_tokens
         + (24 << 20)
+}
+
+/// Values that attention's tasks hold together.
+fn attention_values(head_width: usize, max_len: usize) -> usize {
+    16 * (2 * attention::BLOCK + 5 * head_width) * max_len
 }
 
 /// Bytes that folding an adapter into its base holds at its peak: all weights in f32, after training's own memory was
@@ -155,7 +162,8 @@ mod tests {
                 trainer.accumulate(&batch).unwrap();
                 let held = trainer.held_bytes() as f64;
                 // What is not buffers of the trainer: packing, attention scratch, the process.
-                let fixed = ((24 << 20) + 4 * 16 * 3 * 64 * 256) as f64;
+                let attention = attention_values(config.architecture().unwrap().head_width, 256);
+                let fixed = ((24 << 20) + 4 * attention) as f64;
                 let load = TrainingLoad { batch_tokens: tokens, max_len: 256, data_tokens: 0, recompute };
                 let estimate = training_memory_bytes(tier, config, lora.as_ref(), load) as f64 - fixed;
                 assert!(estimate >= held && estimate < 1.25 * held, "{estimate} {held} {lora:?}");

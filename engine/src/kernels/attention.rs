@@ -1,30 +1,39 @@
-//! Causal attention of one head over one sequence, in blocks of queries.
+//! Causal attention over the heads of sequences.
 //!
-//! A block of queries sees the keys up to its last one, so the masked half is mostly skipped, and the scores
-//! of one block are all that is ever held. The backward pass computes the probabilities again.
+//! A task has the heads of queries that share keys and values in one sequence. It packs keys and values once, and runs
+//! tiles of the matrix product over them directly: scores stay in the layout that a tile writes, and the softmax writes
+//! probabilities in the layout that the next tile reads. What the causal mask hides is not computed, but for the rest
+//! of a tile. The backward pass computes the probabilities again.
+//!
+//! | file | what it is for |
+//! |---|---|
+//! | `forward` | the heads' outputs |
+//! | `backward` | the gradients of queries, keys and values |
+//! | `softmax` | probabilities and their gradients, from tiles to operands |
+//! | `words` | how operands are written |
+//! | `one` | a single query, as generation has it |
 
-use super::gemm::{Mat, MatMut, Threads, Write, gemm};
-use super::math::dot;
-use super::softmax::{mask_row, masked_copy_row, softmax_backward_row, softmax_row};
+mod backward;
+mod forward;
+mod one;
+mod softmax;
+mod words;
+
+pub use backward::BLOCK;
+
+use super::gemm::{Element, Mat, MatMut, Shared};
 use super::tier::Tier;
-use crate::rng::Dropout;
+use crate::rng::{Dropout, DropoutRow};
 use rayon::prelude::*;
-use std::cell::RefCell;
+use std::ops::Range;
 
-/// Queries that share one block of scores.
-const BLOCK: usize = 64;
+/// Multiplications that a task should at least have, so that handing it out costs little beside them.
+const TASK_PRODUCTS: usize = 1 << 18;
 
-thread_local! {
-    /// Scores of a block, kept between calls. Never borrowed across a rayon call.
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Attention over the packed projections of a batch.
+/// Heads, and what is done to their scores.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape<'a> {
+pub struct Shape {
     pub tier: Tier,
-    /// First row and length of each sequence.
-    pub sequences: &'a [(usize, usize)],
     pub heads: usize,
     /// Heads of keys and values; each serves `heads / kv_heads` heads of queries in turn.
     pub kv_heads: usize,
@@ -34,247 +43,184 @@ pub struct Shape<'a> {
     pub dropout: Option<Dropout>,
 }
 
-/// A buffer whose disjoint column blocks several tasks write.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
-// SAFETY: each task derives a block of its own, see `Shared::head`.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
+/// One sequence, its heads side by side: `q [n, heads · width]` over `k`, `v [m, kv_heads · width]`. Query `i` sees the
+/// keys up to `m − n + i`.
+#[derive(Debug, Clone, Copy)]
+pub struct Sequence<'a, E = f32> {
+    /// The row of the output that belongs to the first query.
+    pub row: usize,
+    pub q: Mat<'a, E>,
+    pub k: Mat<'a, E>,
+    pub v: Mat<'a, E>,
+}
 
-impl Shared {
-    /// The block of `rows × cols` at a row and column of a buffer with this stride.
-    ///
-    /// # Safety
-    /// The block lies inside the buffer and no other task touches it meanwhile.
-    unsafe fn block<'a>(
-        self,
-        row: usize,
-        column: usize,
-        rows: usize,
-        cols: usize,
-        stride: usize,
-    ) -> MatMut<'a> {
-        // SAFETY: promised by the caller.
-        unsafe { MatMut::from_raw(self.0.add(row * stride + column), rows, cols, stride) }
+/// The dropout masks of one head of one sequence.
+#[derive(Debug, Clone, Copy)]
+struct Masks {
+    dropout: Dropout,
+    /// The mask's row of the first query, and the distance to the next one's.
+    row: usize,
+    step: usize,
+}
+
+impl Masks {
+    /// The masks from a query on.
+    fn from(self, query: usize) -> Self {
+        Self { row: self.row + query * self.step, ..self }
+    }
+
+    fn row(self, query: usize) -> DropoutRow {
+        self.dropout.row((self.row + query * self.step) as u64)
     }
 }
 
-impl Shape<'_> {
-    /// Calls `task(first row, length, head)` for each of `heads` heads of each sequence, in parallel.
-    fn for_each_head(&self, heads: usize, task: impl Fn(usize, usize, usize) + Sync) {
-        (0..self.sequences.len() * heads).into_par_iter().for_each(|i| {
-            let (start, length) = self.sequences[i / heads];
-            task(start, length, i % heads);
-        });
+/// Writes the sums of a tile, each row times its factor.
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
+    "x86_64+avx2+fma"
+))]
+fn write_rows<'a>(mut out: MatMut<'a>, sums: &[f32], wide: usize, factors: &[f32]) {
+    let rows = out.rows;
+    for ((row, sums), factor) in sums.chunks_exact(wide).enumerate().take(rows).zip(factors) {
+        out.row_mut(row).iter_mut().zip(sums).for_each(|(out, sum)| *out = factor * sum);
+    }
+}
+
+/// Queries that share keys and values: some heads of one sequence.
+struct Task<'a, E> {
+    shape: &'a Shape,
+    sequence: Sequence<'a, E>,
+    /// Heads of queries.
+    heads: Range<usize>,
+    k: Mat<'a, E>,
+    v: Mat<'a, E>,
+}
+
+impl<'a, E: Element> Task<'a, E> {
+    fn new(shape: &'a Shape, sequence: Sequence<'a, E>, heads: Range<usize>) -> Self {
+        let width = shape.head_width;
+        let kv_column = heads.start / (shape.heads / shape.kv_heads) * width;
+        let [k, v] = [sequence.k, sequence.v].map(|part| part.col_range(kv_column, width));
+        Self { shape, sequence, heads, k, v }
     }
 
+    fn queries(&self, head: usize) -> Mat<'a, E> {
+        let width = self.shape.head_width;
+        self.sequence.q.col_range(head * width, width)
+    }
+
+    fn masks(&self, head: usize) -> Option<Masks> {
+        let step = self.shape.heads;
+        self.shape.dropout.map(|dropout| Masks { dropout, row: self.sequence.row * step + head, step })
+    }
+}
+
+impl Shape {
     /// Columns of queries, keys and values of a row, and of one output.
     fn widths(&self) -> (usize, usize) {
         ((self.heads + 2 * self.kv_heads) * self.head_width, self.heads * self.head_width)
     }
 
-    /// First columns of the queries, keys and values of a head of queries.
-    fn columns(&self, head: usize) -> [usize; 3] {
-        let shared = head / (self.heads / self.kv_heads);
-        [head, self.heads + shared, self.heads + self.kv_heads + shared].map(|head| head * self.head_width)
-    }
-
-    fn dropout_of(&self, start: usize, head: usize) -> HeadDropout {
-        self.dropout.map(|dropout| (dropout, start * self.heads + head, self.heads))
-    }
-
-    /// `out [rows, heads · head_width] = softmax(q kᵀ · scale) v`, sequence by sequence, for
-    /// `qkv [rows, (heads + 2 · kv_heads) · head_width]`.
-    pub fn forward(&self, qkv: &[f32], out: &mut [f32]) {
-        let (hw, (wide, d)) = (self.head_width, self.widths());
-        self.check(qkv.len(), out.len());
-        let shared = Shared(out.as_mut_ptr());
-        self.for_each_head(self.heads, |start, length, head| {
-            let [q, k, v] = self
-                .columns(head)
-                .map(|column| Mat::strided(&qkv[start * wide + column..], length, hw, wide));
-            // SAFETY: inside `out` by `check`; sequences do not share rows and heads do not share columns.
-            let out = unsafe { shared.block(start, head * hw, length, hw, d) };
-            let dropout = self.dropout_of(start, head);
-            let head = Head { tier: self.tier, q, k, v, scale: self.scale, dropout };
-            SCRATCH.with_borrow_mut(|scratch| head.forward(out, scratch));
-        });
-    }
-
-    /// From the output's gradient to `dqkv`, which is overwritten. The queries' heads that share keys and values add
-    /// up their gradients one after the other, so that the order is fixed.
-    pub fn backward(&self, qkv: &[f32], dout: &[f32], dqkv: &mut [f32]) {
-        let (hw, (wide, d)) = (self.head_width, self.widths());
-        self.check(qkv.len(), dout.len());
-        assert_eq!(qkv.len(), dqkv.len());
-        let shared = Shared(dqkv.as_mut_ptr());
-        let group = self.heads / self.kv_heads;
-        self.for_each_head(self.kv_heads, |start, length, kv_head| {
-            for head in kv_head * group..(kv_head + 1) * group {
-                let columns = self.columns(head);
-                let [q, k, v] =
-                    columns.map(|column| Mat::strided(&qkv[start * wide + column..], length, hw, wide));
-                // SAFETY: as in `forward`; queries, keys and values do not share columns, and the heads of a group,
-                // which share keys and values, are handled by this task alone, one after the other.
-                let out = columns.map(|column| unsafe { shared.block(start, column, length, hw, wide) });
-                let dout = Mat::strided(&dout[start * d + head * hw..], length, hw, d);
-                let write = if head == kv_head * group { Write::Replace } else { Write::Add };
-                let dropout = self.dropout_of(start, head);
-                let head = Head { tier: self.tier, q, k, v, scale: self.scale, dropout };
-                SCRATCH.with_borrow_mut(|scratch| head.backward(dout, out, write, scratch));
-            }
-        });
-    }
-
-    fn check(&self, qkv: usize, out: usize) {
+    /// The sequences of a batch `qkv [rows, (heads + 2 · kv_heads) · head_width]`, from the first row and length of each.
+    pub fn sequences<'a, E: Element>(&self, qkv: &'a [E], places: &[(usize, usize)]) -> Vec<Sequence<'a, E>> {
         let (wide, d) = self.widths();
-        assert!(self.heads.is_multiple_of(self.kv_heads), "heads do not share keys evenly");
-        assert_eq!(qkv / wide * d, out);
-        assert!(self.sequences.iter().all(|(start, length)| (start + length) * d <= out));
-        assert!(self.sequences.windows(2).all(|w| w[0].0 + w[0].1 <= w[1].0), "sequences overlap");
-    }
-}
-
-/// A dropout mask, the mask row of the first query, and the distance to the next one's.
-pub type HeadDropout = Option<(Dropout, usize, usize)>;
-
-/// One head of one sequence: `q [n, width]` over `k`, `v [m, width]`; query `i` sees the keys up to `m − n + i`.
-#[derive(Debug, Clone, Copy)]
-pub struct Head<'a> {
-    pub tier: Tier,
-    pub q: Mat<'a>,
-    pub k: Mat<'a>,
-    pub v: Mat<'a>,
-    pub scale: f32,
-    pub dropout: HeadDropout,
-}
-
-impl Head<'_> {
-    /// Writes the head's output `[n, width]`.
-    pub fn forward(self, mut out: MatMut<'_>, scratch: &mut Vec<f32>) {
-        let Self { tier, q, k, v, scale, dropout } = self;
-        if q.rows == 1 && dropout.is_none() {
-            return self.forward_one(out, scratch);
-        }
-        let before = k.rows - q.rows;
-        for first in (0..q.rows).step_by(BLOCK) {
-            let n = BLOCK.min(q.rows - first);
-            let seen = before + first + n;
-            if scratch.len() < n * seen {
-                scratch.resize(n * seen, 0.0);
-            }
-            let p = &mut scratch[..n * seen];
-            probabilities(tier, q.row_range(first, n), k.row_range(0, seen), scale, before + first, p);
-            if let Some((dropout, row, step)) = dropout {
-                for (i, p) in p.chunks_mut(seen).enumerate() {
-                    mask_row(p, dropout.row((row + (first + i) * step) as u64));
-                }
-            }
-            let v = v.row_range(0, seen);
-            gemm(tier, out.row_range(first, n), Mat::new(p, n, seen), v, 1.0, Write::Replace, Threads::One);
-        }
+        let kv = self.kv_heads * self.head_width;
+        let part = |(row, length): (usize, usize), column: usize, width: usize| {
+            Mat::strided(&qkv[row * wide + column..], length, width, wide)
+        };
+        let sequence = |&place: &(usize, usize)| {
+            let (q, k, v) = (part(place, 0, d), part(place, d, kv), part(place, d + kv, kv));
+            Sequence { row: place.0, q, k, v }
+        };
+        places.iter().map(sequence).collect()
     }
 
-    /// One query, as generation has it: no product is worth packing for it.
-    fn forward_one(self, mut out: MatMut<'_>, scratch: &mut Vec<f32>) {
-        if scratch.len() < self.k.rows {
-            scratch.resize(self.k.rows, 0.0);
-        }
-        let p = &mut scratch[..self.k.rows];
-        scores_of_one(self.q.row(0), self.k, self.scale, p);
-        softmax_row(p, self.k.rows);
-        mix(p, self.v, out.row_mut(0));
-    }
-
-    /// Gradients for a whole sequence (`n = m`): writes `dq`, and writes or adds to `dk` and `dv`.
-    fn backward(
-        self,
-        dout: Mat<'_>,
-        [mut dq, mut dk, mut dv]: [MatMut<'_>; 3],
-        shared: Write,
-        scratch: &mut Vec<f32>,
-    ) {
-        let Self { tier, q, k, v, scale, dropout } = self;
-        // From the last block, which touches every key, back to the first: so the first write replaces.
-        let blocks = q.rows.div_ceil(BLOCK);
-        for block in (0..blocks).rev() {
-            let first = block * BLOCK;
-            let n = BLOCK.min(q.rows - first);
-            let seen = first + n;
-            let write = if block + 1 == blocks { shared } else { Write::Add };
-            let buffers = if dropout.is_some() { 3 } else { 2 };
-            if scratch.len() < buffers * n * seen {
-                scratch.resize(buffers * n * seen, 0.0);
-            }
-            let (p, rest) = scratch.split_at_mut(n * seen);
-            let (dp, dropped) = rest.split_at_mut(n * seen);
-            let (q, k, v) = (q.row_range(first, n), k.row_range(0, seen), v.row_range(0, seen));
-            let dout = dout.row_range(first, n);
-            let one = Threads::One;
-            probabilities(tier, q, k, scale, first, p);
-            gemm(tier, MatMut::new(dp, n, seen), dout, v.t(), 1.0, Write::Replace, one);
-            let used: &[f32] = match dropout {
-                None => p,
-                Some((dropout, row, step)) => {
-                    let dropped = &mut dropped[..n * seen];
-                    let rows = dp.chunks_mut(seen).zip(p.chunks(seen)).zip(dropped.chunks_mut(seen));
-                    for (i, ((dp, p), dropped)) in rows.enumerate() {
-                        let mask = dropout.row((row + (first + i) * step) as u64);
-                        mask_row(dp, mask);
-                        masked_copy_row(dropped, p, mask);
-                    }
-                    dropped
-                }
+    /// `out [rows, heads · head_width] = softmax(q kᵀ · scale) v`, sequence by sequence.
+    ///
+    /// # Panics
+    /// If the sequences do not fit the shape or the output.
+    pub fn forward<E: Element>(&self, sequences: &[Sequence<'_, E>], out: &mut [f32]) {
+        let out = self.output(sequences, out);
+        let threads = rayon::current_num_threads();
+        let group = self.heads / self.kv_heads;
+        // Rows depend on nothing but themselves, so that the cut into tasks changes no bit.
+        let heads = if sequences.len() * self.kv_heads >= 2 * threads { group } else { 1 };
+        self.for_each_task(sequences, heads, |task| {
+            // SAFETY: inside the output by `Shape::output`; tasks do not share rows and columns.
+            let out = |head: usize, first, rows| unsafe {
+                let column = head * self.head_width;
+                out.block(task.sequence.row + first, rows, column..column + self.head_width)
             };
-            gemm(tier, dv.row_range(0, seen), Mat::new(used, n, seen).t(), dout, 1.0, write, one);
-            for (p, dp) in p.chunks(seen).zip(dp.chunks_mut(seen)) {
-                softmax_backward_row(p, dp);
+            match task.sequence.q.rows {
+                1 if self.dropout.is_none() => one::forward(&task, out),
+                _ => forward::forward(&task, out),
             }
-            let ds = Mat::new(dp, n, seen);
-            gemm(tier, dq.row_range(first, n), ds, k, scale, Write::Replace, one);
-            gemm(tier, dk.row_range(0, seen), ds.t(), q, scale, write, one);
+        });
+    }
+
+    /// The output `[head_width]` of one head of a sequence with a single query, computed by the calling thread to the
+    /// bits of [`Shape::forward`].
+    pub fn forward_one<E: Element>(&self, sequence: Sequence<'_, E>, head: usize, out: &mut [f32]) {
+        one::forward_head(&Task::new(self, sequence, head..head + 1), head, out);
+    }
+
+    /// From the output's gradient to that of `qkv`, which is overwritten, for the sequences of a batch.
+    ///
+    /// # Panics
+    /// If the sequences do not fit the shape or the gradients.
+    pub fn backward<E: Element>(&self, sequences: &[Sequence<'_, E>], dout: &[f32], dqkv: &mut [f32]) {
+        let (wide, d) = self.widths();
+        let rows = dout.len() / d;
+        let dqkv = Shared::of(MatMut::new(dqkv, rows, wide));
+        let width = self.head_width;
+        // Of heads that share keys and values the gradients are added one after the other, so that the order is fixed.
+        self.for_each_task(sequences, self.heads / self.kv_heads, |task| {
+            let Sequence { row, q, k, .. } = task.sequence;
+            assert!(q.rows == k.rows && row + q.rows <= rows, "not a sequence of this batch");
+            let dout = Mat::new(dout, rows, d).row_range(row, q.rows);
+            // SAFETY: inside the gradient, as asserted; tasks do not share rows and columns.
+            let out =
+                |column: usize| unsafe { dqkv.block(row, q.rows, column * width..(column + 1) * width) };
+            backward::backward(&task, dout, out);
+        });
+    }
+
+    /// Calls `run` for each `heads` heads of queries of each sequence, in parallel.
+    fn for_each_task<'a, E: Element>(
+        &'a self,
+        sequences: &[Sequence<'a, E>],
+        heads: usize,
+        run: impl Fn(Task<'a, E>) + Sync,
+    ) {
+        let tasks = self.heads / heads;
+        let products: usize =
+            sequences.iter().map(|s| 2 * s.q.rows * s.k.rows * self.heads * self.head_width).sum();
+        let fewest = TASK_PRODUCTS * sequences.len() * tasks / products.max(1);
+        (0..sequences.len() * tasks).into_par_iter().with_min_len(fewest.max(1)).for_each(|i| {
+            let first = i % tasks * heads;
+            run(Task::new(self, sequences[i / tasks], first..first + heads));
+        });
+    }
+
+    /// The output, which all sequences fit without sharing rows.
+    fn output<E: Element>(&self, sequences: &[Sequence<'_, E>], out: &mut [f32]) -> Shared {
+        let (_, d) = self.widths();
+        let kv = self.kv_heads * self.head_width;
+        assert!(self.heads.is_multiple_of(self.kv_heads), "heads do not share keys evenly");
+        for Sequence { row, q, k, v } in sequences {
+            assert!((q.cols, k.cols, v.cols) == (d, kv, kv), "widths do not fit the heads");
+            assert!(q.rows <= k.rows && k.rows == v.rows && (row + q.rows) * d <= out.len());
         }
-    }
-}
-
-/// `p [j] = scale · q · k [j]`.
-#[multiversion::multiversion(targets(
-    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
-    "x86_64+avx2+fma"
-))]
-fn scores_of_one<'a>(q: &[f32], k: Mat<'a>, scale: f32, p: &mut [f32]) {
-    for (j, p) in p.iter_mut().enumerate() {
-        *p = scale * dot(q, k.row(j));
-    }
-}
-
-/// `out = Σ p [j] · v [j]`.
-#[multiversion::multiversion(targets(
-    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx2+fma",
-    "x86_64+avx2+fma"
-))]
-fn mix<'a>(p: &[f32], v: Mat<'a>, out: &mut [f32]) {
-    out.fill(0.0);
-    for (j, p) in p.iter().enumerate() {
-        for (out, v) in out.iter_mut().zip(v.row(j)) {
-            *out += p * v;
-        }
-    }
-}
-
-/// The softmax rows of a block of queries, of which the first sees `before + 1` keys.
-fn probabilities(tier: Tier, q: Mat<'_>, k: Mat<'_>, scale: f32, before: usize, p: &mut [f32]) {
-    let (n, seen) = (q.rows, k.rows);
-    gemm(tier, MatMut::new(p, n, seen), q, k.t(), scale, Write::Replace, Threads::One);
-    for (i, row) in p.chunks_mut(seen).enumerate() {
-        softmax_row(row, before + i + 1);
+        assert!(sequences.windows(2).all(|w| w[0].row + w[0].q.rows <= w[1].row), "sequences overlap");
+        let rows = out.len() / d;
+        Shared::of(MatMut::new(out, rows, d))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::tier::Precision;
     use crate::rng::Stream;
 
     const HEADS: usize = 4;
@@ -286,16 +232,8 @@ mod tests {
         (0..n).map(|i| Stream::new(seed).normal(i as u64) as f32).collect()
     }
 
-    fn shape(sequences: &[(usize, usize)], kv_heads: usize, dropout: Option<Dropout>) -> Shape<'_> {
-        Shape {
-            tier: Tier::best_f32(),
-            sequences,
-            heads: HEADS,
-            kv_heads,
-            head_width: WIDTH,
-            scale: 0.4,
-            dropout,
-        }
+    fn shape(kv_heads: usize, dropout: Option<Dropout>) -> Shape {
+        Shape { tier: Tier::best_f32(), heads: HEADS, kv_heads, head_width: WIDTH, scale: 0.4, dropout }
     }
 
     /// The definition, value by value.
@@ -321,49 +259,85 @@ mod tests {
     }
 
     #[test]
-    fn blocks_and_sequences_agree_with_the_definition() {
-        let sequences = [(0, 1), (1, 3), (4, 150)];
-        for kv_heads in KV_HEADS {
-            let qkv = random(154 * (HEADS + 2 * kv_heads) * WIDTH, 1);
-            let mut out = vec![0.0; 154 * HEADS * WIDTH];
-            shape(&sequences, kv_heads, None).forward(&qkv, &mut out);
-            for (a, b) in out.iter().zip(plain(&qkv, &sequences, kv_heads)) {
-                assert!((a - b).abs() < 1e-5, "{a} {b}");
+    fn tiles_and_sequences_agree_with_the_definition_on_every_tier() {
+        let places = [(0, 1), (1, 3), (4, 150), (154, 96)];
+        for (kv_heads, tier) in KV_HEADS.into_iter().flat_map(|kv| Tier::available().map(move |t| (kv, t))) {
+            let qkv = random(250 * (HEADS + 2 * kv_heads) * WIDTH, 1);
+            let mut out = vec![f32::NAN; 250 * HEADS * WIDTH];
+            let shape = Shape { tier, ..shape(kv_heads, None) };
+            shape.forward(&shape.sequences(&qkv, &places), &mut out);
+            let most = if tier.precision() == Precision::F32 { 1e-5 } else { 2e-2 };
+            for (a, b) in out.iter().zip(plain(&qkv, &places, kv_heads)) {
+                assert!((a - b).abs() < most, "{tier}: {a} {b}");
+            }
+        }
+    }
+
+    /// Heads of many widths, over more keys than one block of the depth holds.
+    #[test]
+    fn some_queries_see_what_they_see_among_all() {
+        for (n, width, tier) in [(70, 24), (330, 80), (600, 7), (3, 600)]
+            .into_iter()
+            .flat_map(|(n, width)| Tier::available().map(move |tier| (n, width, tier)))
+        {
+            let [q, k, v] = [1, 2, 3].map(|seed| random(n * width, seed));
+            let [q, k, v] = [&q, &k, &v].map(|values| Mat::new(values, n, width));
+            let shape = Shape { tier, heads: 1, kv_heads: 1, head_width: width, scale: 0.3, dropout: None };
+            let mut all = vec![0.0; n * width];
+            shape.forward(&[Sequence { row: 0, q, k, v }], &mut all);
+            let most = if tier.precision() == Precision::F32 { 1e-4 } else { 5e-2 };
+            for (first, rows) in [(0, 1), (1, 2), (n / 2, n / 3), (n - 1, 1), (n / 3, n - n / 3)] {
+                let mut some = vec![0.0; rows * width];
+                let (q, seen) = (q.row_range(first, rows), first + rows);
+                let sequence = Sequence { row: 0, q, k: k.row_range(0, seen), v: v.row_range(0, seen) };
+                shape.forward(&[sequence], &mut some);
+                let close = |(a, b): (&f32, &f32)| (a - b).abs() < most;
+                assert!(all[first * width..].iter().zip(&some).all(close), "{tier}, {rows} from {first} on");
             }
         }
     }
 
     #[test]
-    fn one_query_sees_what_it_sees_among_others() {
-        let (n, width) = (70, 24);
-        let [q, k, v] = [1, 2, 3].map(|seed| random(n * width, seed));
-        let [q, k, v] = [&q, &k, &v].map(|values| Mat::new(values, n, width));
-        let head = |q, k, v| Head { tier: Tier::best_f32(), q, k, v, scale: 0.3, dropout: None };
-        let (mut all, mut one, mut scratch) = (vec![0.0; n * width], vec![0.0; width], Vec::new());
-        head(q, k, v).forward(MatMut::new(&mut all, n, width), &mut scratch);
-        for (i, row) in all.chunks(width).enumerate() {
-            let (k, v) = (k.row_range(0, i + 1), v.row_range(0, i + 1));
-            head(q.row_range(i, 1), k, v).forward(MatMut::new(&mut one, 1, width), &mut scratch);
-            assert!(row.iter().zip(&one).all(|(a, b)| (a - b).abs() < 1e-5), "query {i}");
+    fn gradients_of_every_tier_are_those_of_plain_loops() {
+        let places = [(0, 2), (2, 1), (3, 260), (263, 96)];
+        let rows = 359;
+        for (kv_heads, dropout) in
+            KV_HEADS.into_iter().flat_map(|kv| [None, Dropout::new(0.3, Stream::new(5))].map(|d| (kv, d)))
+        {
+            let wide = (HEADS + 2 * kv_heads) * WIDTH;
+            let (qkv, dout) = (random(rows * wide, 2), random(rows * HEADS * WIDTH, 3));
+            let run = |tier| {
+                let shape = Shape { tier, ..shape(kv_heads, dropout) };
+                let mut gradient = vec![f32::NAN; rows * wide];
+                shape.backward(&shape.sequences(&qkv, &places), &dout, &mut gradient);
+                gradient
+            };
+            let expected = run(Tier::Scalar);
+            let norm = |x: &[f32]| x.iter().map(|x| f64::from(x * x)).sum::<f64>().sqrt();
+            for tier in Tier::available() {
+                let off: Vec<f32> = run(tier).iter().zip(&expected).map(|(a, b)| a - b).collect();
+                let most = if tier.precision() == Precision::F32 { 1e-6 } else { 1e-2 };
+                assert!(norm(&off) < most * norm(&expected), "{tier}: {}", norm(&off) / norm(&expected));
+            }
         }
     }
 
     #[test]
     fn gradients_agree_with_differences_with_and_without_dropout() {
-        let sequences = [(0, 2), (2, 70)];
+        let places = [(0, 2), (2, 70)];
         let n = 72 * HEADS * WIDTH;
         for kv_heads in KV_HEADS {
             let wide = 72 * (HEADS + 2 * kv_heads) * WIDTH;
             let (qkv, dout) = (random(wide, 2), random(n, 3));
             for dropout in [None, Dropout::new(0.3, Stream::new(5))] {
-                let shape = shape(&sequences, kv_heads, dropout);
+                let shape = shape(kv_heads, dropout);
                 let objective = |qkv: &[f32]| {
                     let mut out = vec![0.0; n];
-                    shape.forward(qkv, &mut out);
+                    shape.forward(&shape.sequences(qkv, &places), &mut out);
                     out.iter().zip(&dout).map(|(o, d)| f64::from(o * d)).sum::<f64>()
                 };
                 let mut gradient = vec![f32::NAN; wide];
-                shape.backward(&qkv, &dout, &mut gradient);
+                shape.backward(&shape.sequences(&qkv, &places), &dout, &mut gradient);
                 for i in (0..wide).step_by(53) {
                     let moved = |by: f32| {
                         let mut qkv = qkv.clone();

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `matrix` | views of operands and outputs |
 //! | `pack` | the layouts that tiles read |
+//! | `packed` | operands in these layouts, and one tile of their product |
 //! | `tiles` | the inner loops, one for each tier |
 //! | `amx` | that of Intel's AMX |
 
@@ -17,16 +18,20 @@
 pub(crate) mod amx;
 mod matrix;
 mod pack;
+mod packed;
 mod tiles;
 
+pub(super) use matrix::Shared;
 pub use matrix::{Element, Mat, MatMut, Threads, Write};
+pub(super) use pack::{Depth, SQUARE, reflect};
+pub(super) use packed::{Left, Right, Values, tile};
+pub(super) use tiles::{MOST_ROWS, shape};
 
 use super::tier::Tier;
-use pack::Depth;
 use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
-use tiles::{MOST_COLUMNS, MOST_ROWS, Sums};
+use tiles::{MOST_COLUMNS, Sums};
 
 /// Columns of one task: its packed block of them stays in the second-level cache.
 const TASK_COLUMNS: Range<usize> = 128..512;
@@ -37,8 +42,8 @@ const LEFT_WORDS: usize = 1 << 21;
 
 thread_local! {
     /// Packed operands, kept between calls. Taken while in use, so that a product may run inside another's wait.
-    static LEFT: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
-    static RIGHT: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
+    static LEFT: Cell<Left> = Cell::default();
+    static RIGHT: Cell<Right> = Cell::default();
 }
 
 /// `out = scale · a b` or `out += scale · a b`, with the instructions of a tier. An output of bf16 is rounded to the
@@ -65,44 +70,12 @@ pub fn gemm<A: Element, B: Element, O: Element>(
         out.rows,
         out.cols
     );
-    assert!(tier.is_available(), "this processor has no {tier}");
     let depth = Depth::new(tier.precision(), a.cols);
     let piece = (LEFT_WORDS / depth.row_words() / MOST_ROWS).max(1) * MOST_ROWS;
     for first in (0..a.rows).step_by(piece) {
         let rows = piece.min(a.rows - first);
         let product = Product { tier, depth, b, scale, write, out: Shared::of(out.row_range(first, rows)) };
         product.run(a.row_range(first, rows), threads);
-    }
-}
-
-/// The output, of which each task writes rows and columns of its own.
-#[derive(Clone, Copy)]
-struct Shared<O> {
-    data: *mut O,
-    rows: usize,
-    cols: usize,
-    stride: usize,
-}
-// SAFETY: tasks write blocks that do not overlap, see `Product::run`.
-unsafe impl<O: Send> Send for Shared<O> {}
-// SAFETY: as above.
-unsafe impl<O: Send> Sync for Shared<O> {}
-
-impl<O: Copy> Shared<O> {
-    fn of(out: MatMut<'_, O>) -> Self {
-        Self { data: out.data, rows: out.rows, cols: out.cols, stride: out.row_stride }
-    }
-
-    /// A block of rows and columns.
-    ///
-    /// # Safety
-    /// Nothing else reads or writes it meanwhile.
-    unsafe fn block<'a>(self, row: usize, rows: usize, cols: Range<usize>) -> MatMut<'a, O> {
-        debug_assert!(row + rows <= self.rows && cols.end <= self.cols);
-        // SAFETY: inside the output, which is borrowed for the whole product; the rest is promised by the caller.
-        unsafe {
-            MatMut::from_raw(self.data.add(row * self.stride + cols.start), rows, cols.len(), self.stride)
-        }
     }
 }
 
@@ -135,14 +108,8 @@ struct Product<'b, B, O> {
 
 impl<B: Element, O: Element> Product<'_, B, O> {
     fn run<A: Element>(&self, a: Mat<'_, A>, threads: Threads) {
-        // The last tile may reach beyond the rows, by less than its own.
-        let padded = (a.rows + tiles::shape(self.tier).0).next_multiple_of(MOST_ROWS);
         let mut left = LEFT.take();
-        let words = padded * self.depth.row_words();
-        if left.len() < words {
-            left = vec![0; words];
-        }
-        self.pack_left(a, &mut left[..words], padded, threads);
+        left.pack(self.tier, a, threads);
 
         // Rows are cut too where there are too few columns for all threads; then columns are packed more often.
         let tasks = match threads {
@@ -159,7 +126,7 @@ impl<B: Element, O: Element> Product<'_, B, O> {
             let (row, col) = (i % down * height, i / down * width);
             let rows = row.min(self.out.rows)..(row + height).min(self.out.rows);
             let cols = col..(col + width).min(self.out.cols);
-            self.task(&left[..words], padded, rows, cols);
+            self.task(&left, rows, cols);
         };
         match threads {
             Threads::One => (0..across * down).for_each(task),
@@ -168,48 +135,18 @@ impl<B: Element, O: Element> Product<'_, B, O> {
         LEFT.set(left);
     }
 
-    /// Packs all rows, block by block: `[block][padded row][stride]`. Rows beyond the matrix keep what they hold;
-    /// their sums are not written.
-    fn pack_left<A: Element>(&self, a: Mat<'_, A>, left: &mut [u32], padded: usize, threads: Threads) {
-        let stride = self.depth.stride();
-        let block_words = padded * stride;
-        for (words, block) in self.depth.blocks().zip(left.chunks_mut(block_words)) {
-            let pack = |(i, out): (usize, &mut [u32])| {
-                let rows = i * MOST_ROWS..((i + 1) * MOST_ROWS).min(a.rows);
-                pack::rows(a, rows, words.clone(), self.depth, out);
-            };
-            match threads {
-                Threads::One => block.chunks_mut(MOST_ROWS * stride).enumerate().for_each(pack),
-                Threads::Pool => {
-                    block.par_chunks_mut(MOST_ROWS * stride).enumerate().with_min_len(4).for_each(pack);
-                }
-            }
-        }
-    }
-
     /// The outputs of some rows and columns.
-    fn task(&self, left: &[u32], padded: usize, rows: Range<usize>, cols: Range<usize>) {
-        let (tall, wide) = tiles::shape(self.tier);
-        let stride = self.depth.stride();
+    fn task(&self, left: &Left, rows: Range<usize>, cols: Range<usize>) {
+        let (tall, wide) = shape(self.tier);
         let mut right = RIGHT.take();
-        right.resize(cols.len().next_multiple_of(wide) * self.depth.stride(), 0);
         let mut sums = Sums([0.0; MOST_ROWS * MOST_COLUMNS]);
         for (i, words) in self.depth.blocks().enumerate() {
-            let strip_words = words.len() * wide;
-            pack::columns(self.b, cols.clone(), words.clone(), self.depth, wide, &mut right);
+            right.pack_part(self.tier, self.b, cols.clone(), words.clone());
             let write = if i == 0 { self.write } else { Write::Add };
-            let left = &left[i * padded * stride..][..padded * stride];
             for row in rows.clone().step_by(tall) {
-                let row_words = &left[row * stride..];
                 for (j, first) in cols.clone().step_by(wide).enumerate() {
                     let strip = first..(first + wide).min(cols.end);
-                    tiles::tile(
-                        self.tier,
-                        stride,
-                        row_words,
-                        &right[j * strip_words..][..strip_words],
-                        &mut sums,
-                    );
+                    tile((left, row), (&right, j), words.clone(), Write::Replace, &mut sums.0);
                     // SAFETY: the tasks' rows and columns do not overlap.
                     let out = unsafe { self.out.block(row, tall.min(rows.end - row), strip) };
                     write_out(out, &sums.0, wide, self.scale, write);

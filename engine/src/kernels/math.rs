@@ -1,6 +1,7 @@
 //! Scalar functions that vectorise when they are inlined into a loop.
 
 use super::LANES;
+use super::gemm::Element;
 
 /// `eˣ` to about one unit in the last place (Cephes' `expf`: range reduction by ln 2, polynomial of degree
 /// 6), clamped so that the result is neither 0 nor infinite; NaN stays NaN.
@@ -37,17 +38,17 @@ pub fn sum(x: &[f32]) -> f32 {
 
 /// Sum of products of two slices of equal length.
 #[inline(always)]
-pub fn dot(x: &[f32], y: &[f32]) -> f32 {
+pub fn dot<X: Element, Y: Element>(x: &[X], y: &[Y]) -> f32 {
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     let mut lanes = [0.0f32; LANES];
     for (a, b) in xs.iter().zip(ys) {
         for i in 0..LANES {
-            lanes[i] += a[i] * b[i];
+            lanes[i] += a[i].to_f32() * b[i].to_f32();
         }
     }
     let mut total = lanes.iter().sum::<f32>();
     for (a, b) in x_rest.iter().zip(y_rest) {
-        total += a * b;
+        total += a.to_f32() * b.to_f32();
     }
     total
 }

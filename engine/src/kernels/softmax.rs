@@ -1,6 +1,6 @@
-//! Softmax over the visible part of a row of attention scores, and its backward pass.
+//! Softmax over the visible part of a row of attention scores.
 
-use super::math::{dot, exp, max, sum};
+use super::math::{exp, max, sum};
 use crate::rng::DropoutRow;
 
 vectorised! {
@@ -16,14 +16,6 @@ vectorised! {
             *x *= scale;
         }
         hidden.fill(0.0);
-    }
-
-    /// From probabilities and their gradient (in `d`) to the scores' gradient (in `d`).
-    pub fn softmax_backward_row(p: &[f32], d: &mut [f32]) {
-        let mean = dot(p, d);
-        for (p, d) in p.iter().zip(d) {
-            *d = p * (*d - mean);
-        }
     }
 
     /// Multiplies a row by a dropout mask.

@@ -5,7 +5,7 @@
 use super::forward::{Pass, Positions, Site};
 use super::gradients::Gradients;
 use super::linear::AdapterBuffers;
-use super::workspace::{BlockActivations, Keep, Scratch, Workspace};
+use super::workspace::{BlockActivations, Keep, Kept, Scratch, Workspace};
 use super::{Batch, Block, Linear, Model, Norm, Values};
 use crate::kernels::gemm::Write;
 use crate::kernels::layernorm::Statistics;
@@ -263,9 +263,12 @@ impl Step<'_, '_> {
         }
         let dattention = &mut narrow[..rows * a.attention_width()];
         self.input(attention_out, dy, dattention, low_rank);
-        let (qkv, dqkv) = (&mut front[..rows * a.qkv_width()], &mut wide[..rows * a.qkv_width()]);
-        acts.qkv.recall(qkv);
-        self.pass.attention(model, self.index).backward(qkv, dattention, dqkv);
+        let dqkv = &mut wide[..rows * a.qkv_width()];
+        let (shape, places) = (self.pass.attention(model, self.index), self.pass.sequences);
+        match &acts.qkv {
+            Kept::F32(qkv) => shape.backward(&shape.sequences(qkv, places), dattention, dqkv),
+            Kept::Bf16(qkv) => shape.backward(&shape.sequences(qkv, places), dattention, dqkv),
+        }
         model.rotate(dqkv, positions, Turn::Back);
         let normed = &mut narrow[..rows * d];
         let x = middle;

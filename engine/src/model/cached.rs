@@ -4,7 +4,7 @@ use super::forward::Positions;
 use super::workspace::Scratch;
 use super::{Model, ModelError, in_pool};
 use crate::config::ModelConfig;
-use crate::kernels::attention::Head;
+use crate::kernels::attention::Sequence;
 use crate::kernels::few_rows::few_rows;
 use crate::kernels::gemm::{Mat, MatMut, Threads, Write, gemm};
 use crate::kernels::rope::{Angles, Turn};
@@ -260,7 +260,6 @@ impl<'p, 'c> CachedPass<'p, 'c> {
     fn attention(&mut self, index: usize, qkv: &[f32], out: &mut [f32], team: Option<&mut Leader<'_>>) {
         let (model, a) = (self.model, &self.model.architecture);
         let (q_width, kv_width, qkv_width) = (a.attention_width(), a.kv_width(), a.qkv_width());
-        let (width, group) = (a.head_width, a.heads / a.kv_heads);
         for (sequence, span) in self.sequences.iter_mut().zip(&self.spans) {
             let [keys, values] = &mut sequence.cache.layers[index];
             for row in qkv[span.start * qkv_width..span.end * qkv_width].chunks(qkv_width) {
@@ -268,32 +267,20 @@ impl<'p, 'c> CachedPass<'p, 'c> {
                 values.extend_from_slice(&row[q_width + kv_width..]);
             }
         }
-        let cached: Vec<&[Vec<f32>; 2]> =
-            self.sequences.iter().map(|sequence| &sequence.cache.layers[index]).collect();
-        let spans = &self.spans;
-        let attend = |sequence: usize, head: usize, out: MatMut<'_>, scores: &mut Vec<f32>| {
-            let span = &spans[sequence];
-            let [keys, values] = cached[sequence];
-            let seen = keys.len() / kv_width;
-            let q = Mat::strided(&qkv[span.start * qkv_width + head * width..], span.len(), width, qkv_width);
-            let [k, v] =
-                [keys, values].map(|part| Mat::strided(&part[head / group * width..], seen, width, kv_width));
-            Head { tier: model.tier, q, k, v, scale: a.attention_scale, dropout: None }.forward(out, scores);
+        let with_keys = |(i, span): (usize, &Range<usize>)| {
+            let [k, v] = self.sequences[i].cache.layers[index].each_ref();
+            let [k, v] = [k, v].map(|part| Mat::new(part, part.len() / kv_width, kv_width));
+            let q = Mat::strided(&qkv[span.start * qkv_width..], span.len(), q_width, qkv_width);
+            Sequence { row: span.start, q, k, v }
         };
+        let sequences: Vec<Sequence<'_>> = self.spans.iter().enumerate().map(with_keys).collect();
+        let shape = model.attention(None);
         match team {
             // One row each, whose heads lie side by side.
-            Some(team) => team.for_each_chunk(out, width, |i, out| {
-                attend(i / a.heads, i % a.heads, MatMut::new(out, 1, width), &mut Vec::new());
+            Some(team) => team.for_each_chunk(out, a.head_width, |i, out| {
+                shape.forward_one(sequences[i / a.heads], i % a.heads, out);
             }),
-            None => {
-                let mut scores = Vec::new();
-                for (i, span) in spans.iter().enumerate() {
-                    for head in 0..a.heads {
-                        let out = &mut out[span.start * q_width + head * width..];
-                        attend(i, head, MatMut::strided(out, span.len(), width, q_width), &mut scores);
-                    }
-                }
-            }
+            None => shape.forward(&sequences, out),
         }
     }
 

@@ -43,16 +43,8 @@ impl Pass<'_> {
         Dropout::new(model.architecture.dropout.embedding, self.dropout?.child(0))
     }
 
-    pub fn attention<'a>(&'a self, model: &Model, block: usize) -> Shape<'a> {
-        Shape {
-            tier: model.tier,
-            sequences: self.sequences,
-            heads: model.architecture.heads,
-            kv_heads: model.architecture.kv_heads,
-            head_width: model.architecture.head_width,
-            scale: model.architecture.attention_scale,
-            dropout: self.dropout(model, block, Site::Attention),
-        }
+    pub fn attention(&self, model: &Model, block: usize) -> Shape {
+        model.attention(self.dropout(model, block, Site::Attention))
     }
 }
 
@@ -123,6 +115,13 @@ impl Model {
         }
     }
 
+    /// The heads of a block, with this dropout.
+    pub(crate) fn attention(&self, dropout: Option<Dropout>) -> Shape {
+        let a = &self.architecture;
+        let (heads, kv_heads, head_width) = (a.heads, a.kv_heads, a.head_width);
+        Shape { tier: self.tier, heads, kv_heads, head_width, scale: a.attention_scale, dropout }
+    }
+
     /// Adds the biases of layers that lie side by side in `y`.
     pub(crate) fn add_biases(&self, linears: &[Linear], y: &mut [f32], stride: usize) {
         for linear in linears {
@@ -165,7 +164,8 @@ impl Model {
         }
         self.add_biases(&block.attention_in, qkv, a.qkv_width());
         self.rotate(qkv, positions, Turn::Forward);
-        pass.attention(self, index).forward(qkv, attention);
+        let shape = pass.attention(self, index);
+        shape.forward(&shape.sequences(qkv, pass.sequences), attention);
         if keep {
             acts.input.keep(x);
             acts.qkv.keep(qkv);

@@ -3,6 +3,7 @@
 use crate::kernels::elementwise::rounded;
 use half::bf16;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A matrix to read: any strides over a slice.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +37,12 @@ impl<'a, E: Copy> Mat<'a, E> {
     pub fn row_range(self, first: usize, rows: usize) -> Self {
         assert!(first + rows <= self.rows);
         Self { data: &self.data[(first * self.row_stride).min(self.data.len())..], rows, ..self }
+    }
+
+    /// Columns `first` to `first + cols`.
+    pub fn col_range(self, first: usize, cols: usize) -> Self {
+        assert!(first + cols <= self.cols);
+        Self { data: &self.data[(first * self.col_stride).min(self.data.len())..], cols, ..self }
     }
 
     /// One row.
@@ -169,6 +176,13 @@ impl<'a, E: Copy> MatMut<'a, E> {
         MatMut { data, rows, cols: self.cols, row_stride: self.row_stride, lifetime: PhantomData }
     }
 
+    /// Some columns of the rows `first` to `first + rows`, to write.
+    pub fn block(&mut self, first: usize, rows: usize, cols: Range<usize>) -> MatMut<'_, E> {
+        assert!(first + rows <= self.rows && cols.start <= cols.end && cols.end <= self.cols);
+        let data = self.data.wrapping_add(first * self.row_stride + cols.start);
+        MatMut { data, rows, cols: cols.len(), row_stride: self.row_stride, lifetime: PhantomData }
+    }
+
     /// One row, to write.
     pub fn row_mut(&mut self, row: usize) -> &mut [E] {
         assert!(row < self.rows);
@@ -184,6 +198,37 @@ impl<'a, E: Copy> MatMut<'a, E> {
     pub unsafe fn from_raw(data: *mut E, rows: usize, cols: usize, row_stride: usize) -> Self {
         debug_assert!(rows <= 1 || cols <= row_stride);
         Self { data, rows, cols, row_stride, lifetime: PhantomData }
+    }
+}
+
+/// An output of which each task writes rows and columns of its own.
+#[derive(Clone, Copy)]
+pub struct Shared<E = f32> {
+    data: *mut E,
+    pub rows: usize,
+    pub cols: usize,
+    stride: usize,
+}
+// SAFETY: tasks write blocks that do not overlap, see [`Shared::block`].
+unsafe impl<E: Send> Send for Shared<E> {}
+// SAFETY: as above.
+unsafe impl<E: Send> Sync for Shared<E> {}
+
+impl<E: Copy> Shared<E> {
+    pub fn of(out: MatMut<'_, E>) -> Self {
+        Self { data: out.data, rows: out.rows, cols: out.cols, stride: out.row_stride }
+    }
+
+    /// A block of rows and columns.
+    ///
+    /// # Safety
+    /// It lies inside the output, which is borrowed for as long, and nothing else reads or writes it meanwhile.
+    pub unsafe fn block<'a>(self, row: usize, rows: usize, cols: Range<usize>) -> MatMut<'a, E> {
+        debug_assert!(row + rows <= self.rows && cols.end <= self.cols);
+        // SAFETY: promised by the caller.
+        unsafe {
+            MatMut::from_raw(self.data.add(row * self.stride + cols.start), rows, cols.len(), self.stride)
+        }
     }
 }
 

@@ -30,7 +30,7 @@ impl Depth {
     }
 
     /// Values in a word.
-    fn group(self) -> usize {
+    pub fn group(self) -> usize {
         match self.precision {
             Precision::Bf16 => 2,
             Precision::F32 => 1,
@@ -38,7 +38,7 @@ impl Depth {
     }
 
     /// Words of the whole depth, in full squares.
-    fn words(self) -> usize {
+    pub fn words(self) -> usize {
         self.values.div_ceil(self.group()).next_multiple_of(SQUARE)
     }
 
@@ -156,10 +156,10 @@ fn across<'l, E: Element, const WIDTH: usize>(
 }
 
 /// A square of words and its reflection.
-type Square = [[u32; SQUARE]; SQUARE];
+pub type Square = [[u32; SQUARE]; SQUARE];
 
 /// Exchanges the rows and columns of a square.
-fn reflect(square: &mut Square) {
+pub fn reflect(square: &mut Square) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f") {
         // SAFETY: the processor has what the function needs.

@@ -57,7 +57,7 @@ pub fn few_rows<E: Weight>(
             }
         }
     } else if let Some(w) = w.contiguous() {
-        let height = inputs.div_ceil(DEPTH_PIECES).next_multiple_of(DEPTH);
+        let height = inputs.div_ceil(DEPTH_PIECES).next_multiple_of(DEPTH).max(DEPTH);
         let pieces = inputs.div_ceil(height).max(1);
         sums.resize((pieces * rows * outputs).max(sums.len()), 0.0);
         let sums = &mut sums[..pieces * rows * outputs];

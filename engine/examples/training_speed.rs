@@ -6,6 +6,7 @@
 //! For `generate`, a step is one answer: the prompt has `sequences` tokens and the answer `tokens`.
 
 use llm_tuner_engine::config::ModelConfig;
+use llm_tuner_engine::files::{huggingface, safetensors};
 use llm_tuner_engine::kernels::tier::{self, Tier};
 use llm_tuner_engine::lora::LoraConfig;
 use llm_tuner_engine::memory::{self, TrainingLoad, training_memory_bytes};
@@ -15,6 +16,8 @@ use llm_tuner_engine::rng::Stream;
 use llm_tuner_engine::trainer::Trainer;
 use serde_json::{Value, json};
 use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 /// Steps before the clock counts: memory is touched, and threads are started.
@@ -57,9 +60,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         recompute: word(6, "") == "recompute",
     };
     let mut line = match mode.as_str() {
-        "full" | "lora" => train(config, &work)?,
+        "weights" => return Ok(safetensors::write(&weights_file(path), Model::init(config, 1)?.tensors())?),
+        "full" => train(Model::init(config, 1)?, &work)?,
+        "lora" => train(frozen(path, config)?, &work)?,
         "generate" => generate(config, &work)?,
-        other => return Err(format!("{other} is neither full, lora nor generate").into()),
+        other => return Err(format!("{other} is neither full, lora, generate nor weights").into()),
     };
     line["tier"] = Tier::chosen().name().into();
     line["peak_mib"] = peak_mebibytes().into();
@@ -74,13 +79,31 @@ fn read_config(text: &str) -> Result<ModelConfig, Box<dyn Error>> {
     Ok(config)
 }
 
-fn train(config: ModelConfig, work: &Work) -> Result<Value, Box<dyn Error>> {
+/// Random weights from a file, as a job reads those that it does not train. Another process writes them: making them
+/// takes more memory than they do.
+fn frozen(path: &str, config: ModelConfig) -> Result<Model, Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let description = directory.path().join("config.json");
+    std::fs::copy(path, &description)?;
+    let wrote = Command::new(std::env::current_exe()?).arg(&description).arg("weights").status()?;
+    if !wrote.success() {
+        return Err("the random weights could not be written".into());
+    }
+    let weights = huggingface::read_frozen(directory.path(), &config, Tier::chosen())?;
+    Ok(Model::from_weights(config, weights)?)
+}
+
+/// Beside the description.
+fn weights_file(description: &str) -> PathBuf {
+    Path::new(description).with_file_name("model.safetensors")
+}
+
+fn train(mut model: Model, work: &Work) -> Result<Value, Box<dyn Error>> {
     let length = work.tokens;
     let tokens = work.sequences * length;
     let load =
         TrainingLoad { batch_tokens: tokens, max_len: length, data_tokens: 0, recompute: work.recompute };
-    let estimate = training_memory_bytes(Tier::chosen(), &config, work.lora.as_ref(), load) >> 20;
-    let mut model = Model::init(config, 1)?;
+    let estimate = training_memory_bytes(Tier::chosen(), model.config(), work.lora.as_ref(), load) >> 20;
     if let Some(lora) = &work.lora {
         model.attach_lora(lora, 2)?;
     }

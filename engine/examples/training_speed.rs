@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "weights" => return Ok(safetensors::write(&weights_file(path), Model::init(config, 1)?.tensors())?),
         "full" => train(Model::init(config, 1)?, &work)?,
         "lora" => train(frozen(path, config)?, &work)?,
-        "generate" => generate(config, &work)?,
+        "generate" => generate(&frozen(path, config)?, &work)?,
         other => return Err(format!("{other} is neither full, lora, generate nor weights").into()),
     };
     line["tier"] = Tier::chosen().name().into();
@@ -79,7 +79,7 @@ fn read_config(text: &str) -> Result<ModelConfig, Box<dyn Error>> {
     Ok(config)
 }
 
-/// Random weights from a file, as a job reads those that it does not train. Another process writes them: making them
+/// Random weights from a file, read as those are that nothing trains. Another process writes them: making them
 /// takes more memory than they do.
 fn frozen(path: &str, config: ModelConfig) -> Result<Model, Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
@@ -132,8 +132,7 @@ fn train(mut model: Model, work: &Work) -> Result<Value, Box<dyn Error>> {
 }
 
 /// Greedy answers to one prompt, each from an empty cache.
-fn generate(config: ModelConfig, work: &Work) -> Result<Value, Box<dyn Error>> {
-    let model = Model::init(config, 1)?.for_answers();
+fn generate(model: &Model, work: &Work) -> Result<Value, Box<dyn Error>> {
     let (mut times, mut prompts) = (Vec::new(), Vec::new());
     for step in 0..WARM_UP + work.steps {
         let prompt = tokens_at_random(step as u64, work.sequences, work.vocabulary);

@@ -4,7 +4,7 @@ use crate::config::ModelConfig;
 use crate::kernels::attention;
 use crate::kernels::tier::{Precision, Tier};
 use crate::lora::LoraConfig;
-use crate::model::{head_rows, largest_group, plan, rounded_ids};
+use crate::model::{HEAD_ROWS, largest_group, plan, rounded_ids};
 
 pub use crate::lora::adapter_weights;
 
@@ -46,7 +46,7 @@ const OWN_PAGES: libc::c_int = 1 << 20;
 /// - per token once: `5 · width` values (the residual stream before, in and after a block, its gradient, dropout), one
 ///   buffer for each of what a block computes, the gradients of a group of adapters, and as much as their widest input
 ///   for an adapter's dropout
-/// - the head's piece: up to 256 rows of logits and five of `width`
+/// - the head's piece: `HEAD_ROWS` rows of logits and five of `width`
 /// - the rows' tokens, 5 bytes each
 /// - attention, for each of up to 16 threads: a block of queries against `max_len` keys, twice, and keys, values and their
 ///   gradients of one head; the angles of rotated positions
@@ -93,7 +93,7 @@ pub fn training_memory_bytes(
         + f.max(a.qkv_width())
         + largest_group(&layout.blocks) * rank
         + adapter_dropout;
-    let head = batch_tokens.min(head_rows(v)) * (v + 5 * d);
+    let head = batch_tokens.min(HEAD_ROWS) * (v + 5 * d);
     let attention = attention_values(a.head_width, max_len);
     let angles = a.rotary.map_or(0, |rotary| 2 * rotary.frequencies.len() * max_len);
     let values = batch_tokens * once + head + attention + angles;

@@ -4,7 +4,7 @@
 //! ignored cost nothing.
 
 use super::gradients::Gradients;
-use super::workspace::{HeadScratch, head_rows};
+use super::workspace::{HEAD_ROWS, HeadScratch};
 use super::{IGNORE, LossSum, Model};
 use crate::kernels::cross_entropy::cross_entropy;
 use crate::kernels::gemm::{Mat, MatMut, Write};
@@ -34,7 +34,7 @@ impl Model {
             dx.fill(0.0);
         }
         let mut nats = 0.0;
-        for rows in predicted.chunks(head_rows(v)) {
+        for rows in predicted.chunks(HEAD_ROWS) {
             let n = rows.len();
             let x = &mut scratch.residual[..n * d];
             let normed = &mut scratch.normed[..n * d];

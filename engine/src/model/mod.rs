@@ -27,7 +27,7 @@ pub(crate) use parameters::{Adapter, Block, Layout, Linear, Norm, Orientation, P
 pub(crate) use plan::{canonical_name, plan};
 pub use weight::{Values, WeightMap};
 pub(crate) use weight::{rounded_ids, rounded_names};
-pub(crate) use workspace::{Keep, Workspace, head_rows, largest_group};
+pub(crate) use workspace::{HEAD_ROWS, Keep, Workspace, largest_group};
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -9,8 +9,8 @@ use crate::kernels::rope::Angles;
 use crate::kernels::tier::Precision;
 use half::bf16;
 
-/// Logits that exist at once, in values; the head works through its rows in pieces of this size.
-const LOGITS: usize = 1 << 24;
+/// Rows of logits that the head handles at once: fewer would pack its weights more often than they are multiplied.
+pub(crate) const HEAD_ROWS: usize = 256;
 
 /// One buffer of a block, kept from the forward pass for the backward pass: in f32, or rounded to bf16 where products
 /// read bf16, as PyTorch keeps it then.
@@ -165,11 +165,6 @@ pub(crate) fn largest_group(blocks: &[Block]) -> usize {
     blocks.iter().map(|block| block.attention_in.len().max(block.mlp_in.len())).max().unwrap_or(1)
 }
 
-/// Rows of logits the head handles at once.
-pub(crate) fn head_rows(vocab_size: usize) -> usize {
-    (LOGITS / vocab_size / 32 * 32).clamp(32, 256)
-}
-
 fn grow<T: Clone + Default>(buffer: &mut Vec<T>, length: usize) {
     if buffer.len() < length {
         // A fresh allocation, so that old contents are not copied.
@@ -214,7 +209,7 @@ impl Workspace {
                 grow(&mut self.scratch.adapter_input, rows * f.max(d).max(a.attention_width()));
             }
         }
-        let piece = rows.min(head_rows(a.vocab));
+        let piece = rows.min(HEAD_ROWS);
         grow(&mut self.head.residual, piece * d);
         grow(&mut self.head.normed, piece * d);
         grow(&mut self.head.statistics, piece);

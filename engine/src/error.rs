@@ -80,6 +80,9 @@ impl NextStep for FileError {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 "Give the user that runs the job access to this path, then start it again.".into()
             }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::InvalidData => {
+                "Save it as text in UTF-8, or copy it again; then start the job again.".into()
+            }
             Self::Io { .. } => "Check the disk that holds this path, then start the job again.".into(),
             Self::Missing { advice, .. } => advice.clone(),
             Self::Json { .. } => "Correct the file at that place, or export it again.".into(),
@@ -106,6 +109,15 @@ mod tests {
         assert!(error.is_disk_full());
         assert!(error.to_string().contains("model/model.safetensors"));
         assert!(error.next_step().contains("Free some disk space"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_not_blamed_on_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("chat_template.jinja");
+        std::fs::write(&path, b"\xff").unwrap();
+        let error = FileError::io("read", &path)(std::fs::read_to_string(&path).unwrap_err());
+        assert!(error.next_step().contains("UTF-8"), "{}", error.next_step());
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl TokenSet {
 
     /// Number of tokens that pass through the model in one epoch.
     pub fn tokens(&self) -> usize {
-        self.ids.len().saturating_sub(if self.kind == Kind::Text { 1 } else { self.sequences() })
+        (0..self.sequences()).map(|i| self.range(i).len()).sum()
     }
 
     /// Number of tokens that are predicted in one epoch.
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn rows_of_which_a_template_writes_nothing_are_passed_over() {
         let set = rows_of(&[0, 3, 0], 8);
-        assert_eq!((set.sequences(), set.predicted()), (3, 2));
+        assert_eq!((set.sequences(), set.tokens(), set.predicted()), (3, 2, 2));
         assert_eq!(set.batch(0..3).lengths, [2]);
     }
 

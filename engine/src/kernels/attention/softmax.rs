@@ -65,9 +65,8 @@ impl Scores<'_> {
 }
 
 #[inline(always)]
-#[expect(clippy::unwrap_used, reason = "the range has the array's length")]
 fn strip_at<const W: usize>(values: &mut [f32], at: usize) -> &mut [f32; W] {
-    (&mut values[at..at + W]).try_into().unwrap()
+    &mut values[at..at + W].as_chunks_mut().0[0]
 }
 
 /// All lanes in one, halves onto halves.

@@ -139,6 +139,12 @@ impl Runner {
     pub fn run(&self, programs: &Programs, task: &Task<'_>) -> Result<Line> {
         let mut command = self.command(programs, task)?;
         quiet(&mut command, task.threads);
+        // After the caller's own choice was taken away.
+        if let Self::Engine { tier, .. } = self
+            && tier != "auto"
+        {
+            command.env(TIER, tier);
+        }
         command.env("TORCHINDUCTOR_CACHE_DIR", scratch(task.workspace).join("inductor"));
         let output = command.stdin(Stdio::null()).output().context("it cannot be started")?;
         if !output.status.success() {
@@ -158,13 +164,10 @@ impl Runner {
         let of = |program: &Result<PathBuf, String>| program.clone().map_err(anyhow::Error::msg);
         let mut command;
         match self {
-            Self::Engine { tier, checkpointing } => {
+            Self::Engine { checkpointing, .. } => {
                 command = Command::new(&programs.engine);
                 command.arg(shape.config(task.workspace)).arg(mode.name());
                 command.args(work).arg(shape.lora.join(",")).args(checkpointing.then_some("recompute"));
-                if tier != "auto" {
-                    command.env(TIER, tier);
-                }
             }
             Self::Peer(LLAMA_CPP) => {
                 command = python(task.workspace, &of(&programs.llama_cpp)?, "llama_cpp_bf16.py");

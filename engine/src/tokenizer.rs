@@ -17,13 +17,15 @@ use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use crate::data::chat_template;
 use crate::data::template::{END_OF_TEXT, Template};
-use crate::error::{FileError, NextStep, short};
+use crate::error::FileError;
 use crate::files::read_json;
 
+mod error;
 mod guard;
 mod special;
 mod stream;
 pub mod written;
+pub use error::TokenizerError;
 use guard::guarded;
 pub use stream::TextStream;
 use written::{SpecialNames, SpecialTokens};
@@ -52,43 +54,6 @@ pub const FILES: [&str; 8] = [
     "added_tokens.json",
     "tokenizer.model",
 ];
-
-#[derive(Debug, thiserror::Error)]
-pub enum TokenizerError {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("{}: not a usable tokenizer: {}", path.display(), short(message))]
-    Invalid { path: PathBuf, message: String },
-    #[error(
-        "the tokenizer has {tokenizer} tokens, but config.json's \"vocab_size\" is {model}: \
-         token {largest} has no embedding"
-    )]
-    Mismatch { tokenizer: usize, model: usize, largest: u32 },
-    #[error("the tokenizer could not be trained on the data: {message}")]
-    Training { message: String },
-    #[error("{}: text could not be turned into tokens: {}", path.display(), short(message))]
-    Encoding { path: PathBuf, message: String },
-}
-
-impl NextStep for TokenizerError {
-    fn next_step(&self) -> String {
-        match self {
-            Self::File(error) => error.next_step(),
-            Self::Invalid { .. } => "Copy the tokenizer files of the base model again.".into(),
-            Self::Mismatch { .. } => {
-                "Use the tokenizer that the base model was trained with, from the same directory.".into()
-            }
-            Self::Training { .. } => {
-                "Check the data for unusual characters; if they are fine, report this as an error.".into()
-            }
-            Self::Encoding { .. } => {
-                "Copy the tokenizer files of the base model again; if they are whole, check the \
-                                      text for unusual characters."
-                    .into()
-            }
-        }
-    }
-}
 
 /// The vocabulary that suits so many bytes of text.
 fn vocabulary_for(text_bytes: usize) -> usize {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use llm_tuner_engine::config::{Gpt2Config, LlamaConfig};
+use llm_tuner_engine::files::{huggingface, safetensors};
 use llm_tuner_engine::kernels::tier::Tier;
 use llm_tuner_engine::lora::LoraConfig;
 use llm_tuner_engine::model::{Continuation, KvCache, Model, ModelError};
@@ -62,10 +63,16 @@ fn refusals_leave_the_cache_as_it_was() {
     assert_eq!(refused(&[1], &mut KvCache::new(&other.into())), ModelError::ForeignCache);
 }
 
-/// Both families on every tier of the processor, weights rounded as for answers.
+/// Both families on every tier of the processor, with weights as they are read for answers.
 fn on_every_tier() -> impl Iterator<Item = Model> {
-    let both = |tier| [model().on(tier).for_answers(), llama().on(tier).for_answers()];
-    Tier::available().flat_map(both)
+    let read = |model: Model, tier: Tier| {
+        let directory = tempfile::tempdir().unwrap();
+        let config = model.config().clone();
+        safetensors::write(&directory.path().join("model.safetensors"), model.tensors()).unwrap();
+        let weights = huggingface::read_frozen(directory.path(), &config, tier).unwrap();
+        Model::from_weights(config, weights).unwrap().on(tier)
+    };
+    Tier::available().flat_map(move |tier| [read(model(), tier), read(llama(), tier)])
 }
 
 /// The model with an adapter of its own over the same weights.

@@ -4,7 +4,7 @@
 //! rounded, only while nothing trains them, and only on tiers whose products would round them anyway: so rounding once
 //! changes no product. The gradients and moments of the same matrices are held in bf16 there too.
 
-use super::{Block, Layout, Linear, Model, Orientation, Parameter, ParameterId, plan};
+use super::{Block, Layout, Linear, Model, Orientation, ParameterId, plan};
 use crate::config::ModelConfig;
 use crate::kernels::elementwise;
 use crate::kernels::few_rows::few_rows;
@@ -120,22 +120,12 @@ pub(crate) fn rounded_names(config: &ModelConfig, tier: Tier) -> BTreeSet<String
 impl Model {
     /// Rounds the weights that products read and that nothing trains, where the tier's products round them anyway.
     pub(crate) fn round_frozen(&mut self) {
-        self.round(|parameter| !parameter.trainable);
-    }
-
-    /// For answering only: rounds as if nothing were trained.
-    pub fn for_answers(mut self) -> Self {
-        self.round(|_| true);
-        self
-    }
-
-    fn round(&mut self, chosen: impl Fn(&Parameter) -> bool) {
         if self.tier.precision() == Precision::F32 {
             return;
         }
         for ParameterId(i) in rounded_ids(&self.layout) {
             let parameter = &mut self.parameters[i];
-            if chosen(parameter)
+            if !parameter.trainable
                 && let Some(rounded) = parameter.values.rounded()
             {
                 parameter.values = Arc::new(rounded);

@@ -259,7 +259,7 @@ const MORE: [(&str, &str, &str); 14] = [
     (
         "dropout",
         "Dropout",
-        "Share of values dropped while training. Empty: the base model's own, or none with LoRA.",
+        "Share of values dropped while training. Empty: none, but a base model's own where all of it is trained.",
     ),
     ("seed", "Seed", "The same seed gives the same model."),
     ("lora_r", "LoRA rank", "Size of the adapter."),
